@@ -1,0 +1,51 @@
+"""The one error tree of the wire: whatever a client is told went wrong is an `ApiError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ApiError(Exception):
+    """An answer that is an error: AWS's code and text, the HTTP status, extra headers and members.
+
+    `fields` are the further members of the modelled exception, such as `OriginalStatusCode`.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+def unknown_operation(message: str = "") -> ApiError:
+    """What AWS answers to a target or action that its model does not have."""
+    return ApiError("UnknownOperationException", message)
+
+
+def not_implemented(service: str, operation: str) -> ApiError:
+    """An operation that AWS has and we lack, by name, so that nobody mistakes silence for success."""
+    text = f"{service}:{operation} is not implemented by wildsage."
+    return ApiError("NotImplemented", text, 501)
+
+
+def serialization(message: str = "") -> ApiError:
+    return ApiError("SerializationException", message)
+
+
+def internal_failure() -> ApiError:
+    text = "The request processing has failed because of an unknown error, exception or failure."
+    return ApiError("InternalFailure", text, 500)
