@@ -1,0 +1,69 @@
+"""The environment that points unmodified AWS clients at this server (design, section 3).
+
+    AWS_ENDPOINT_URL      boto3 and every SDK above it, without a detour
+    HTTPS_PROXY + CA      hosts that clients hard-code (`https://sts.<region>.amazonaws.com`): the proxy
+                          answers `*.amazonaws.com` itself and tunnels every other host untouched
+    AWS_ACCESS_KEY_ID ... a session of the role SageMakerRole, so that get_execution_role() works
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from wildsage import ids, presence
+from wildsage.cli import CommandError
+from wildsage.presence import Presence
+from wildsage.settings import Settings
+from wildsage.store.home import holder
+
+ROLE = "SageMakerRole"
+SESSION_SECONDS = 30 * 24 * 3600
+
+
+def require_server(settings: Settings) -> Presence:
+    """The server that lives in this home, or a `CommandError` that says how to start one."""
+    found = presence.read(settings.home)
+    if found is None or holder(settings.home) is None:
+        raise CommandError(f"no server runs on {settings.home}; start one with `wildsage up`")
+    return found
+
+
+def client_environment(
+    settings: Settings, server: Presence, current: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Variables to set in a client's environment. `current` is the environment they are laid over."""
+    current = os.environ if current is None else current
+    credential = _session_credential(settings)
+    bundle = str(settings.certificates / "bundle.pem")
+    return {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": credential.access_key,
+        "AWS_SECRET_ACCESS_KEY": credential.secret_key,
+        "AWS_SESSION_TOKEN": credential.session_token or "",
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CA_BUNDLE": bundle,
+        "REQUESTS_CA_BUNDLE": bundle,
+        "CURL_CA_BUNDLE": bundle,
+        "SSL_CERT_FILE": bundle,
+        "HTTPS_PROXY": server.proxy_url,
+        "https_proxy": server.proxy_url,
+        "NO_PROXY": _no_proxy(current),
+        "no_proxy": _no_proxy(current),
+    }
+
+
+def _no_proxy(current: Mapping[str, str]) -> str:
+    """Loopback never takes the proxy; what the user had stays, save what would let AWS hosts slip by."""
+    mine = ["127.0.0.1", "localhost", "::1"]
+    theirs = (current.get("no_proxy") or current.get("NO_PROXY") or "").split(",")
+    kept = [h.strip() for h in theirs if h.strip() and h.strip() != "*" and "amazonaws" not in h]
+    return ",".join(dict.fromkeys(mine + kept))
+
+
+def _session_credential(settings: Settings):  # type: ignore[no-untyped-def]
+    from wildsage.services.iam.credentials import session_credentials
+
+    raise CommandError(f"{session_credentials} {ids}")
