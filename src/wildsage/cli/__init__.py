@@ -53,15 +53,22 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"wildsage {wildsage.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
-        module = _module(name) if chosen in (None, name) else None
-        command = commands.add_parser(name, help=getattr(module, "HELP", ""))
-        if module is not None:
-            _add_common_flags(name, command)
-            module.configure(command)
+        if chosen in (None, name):
+            _configure(name, commands.add_parser(name, help=_module(name).HELP))
+        else:
+            commands.add_parser(name)
     return parser
 
 
-def _add_common_flags(name: str, parser: argparse.ArgumentParser) -> None:
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of one command, for its page in the documentation."""
+    parser = argparse.ArgumentParser(prog=f"wildsage {command}")
+    _configure(command, parser)
+    return parser
+
+
+def _configure(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--home", metavar="FOLDER", help="folder that holds everything kept")
     if name in REACHES_A_SERVER:
         parser.add_argument("--port", type=int, help="port of the server (default 4570)")
+    _module(name).configure(parser)
