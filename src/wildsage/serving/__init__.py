@@ -1,0 +1,1 @@
+"""The model server inside an instance: /ping, /invocations and /execution-parameters."""
