@@ -1,8 +1,9 @@
 """What a compute backend is: it starts one instance, says how it does, and ends it.
 
-An instance is a program under the container contract (`docs/container-contract.md`). It lives in a folder, its
-root: `root/ml` is what the program sees as `/opt/ml`. A backend knows nothing but roots, so whatever was started
-by one server is found, watched and ended by the next. Every backend passes `wildsage.compute.checks`.
+An instance is a program under the container contract (`docs/container-contract.md`). It lives in
+a folder, its root: `root/ml` is what the program sees as `/opt/ml`. A backend knows nothing but
+roots, so whatever was started by one server is found, watched and ended by the next. Every
+backend passes `wildsage.compute.checks`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ class InstanceSpec:
     cpus: float | None = None
     memory: int | None = None
     """Bytes."""
+    nice: int = 0
+    """How far it gives way to others; 0 for what answers requests."""
     feeds: tuple[Feed, ...] = ()
+    copy_on_write: tuple[str, ...] = ()
+    """Folders below `ml` with links to files it must not change: it gets a writable view."""
+    read_only: tuple[str, ...] = ()
+    """Folders below `ml` that it may only read."""
     visible: tuple[Path, ...] = ()
     """Folders of the host that stay visible although they lie in a hidden place such as /tmp."""
 
@@ -93,10 +100,10 @@ class Compute(Protocol):
         """Start the instance; when its root was started before, do nothing."""
 
     def status(self, root: Path) -> InstanceStatus:
-        """How the instance does, from what lies on disk: right after a restart of the server too."""
+        """How the instance does, from what lies on disk: after a restart of the server too."""
 
     def watch(self, root: Path, callback: Callable[[], None]) -> None:
-        """Call `callback` once, from any thread, when the instance has ended (at once if it has)."""
+        """Call `callback` once, from any thread, when it has ended (at once if it has)."""
 
     def stop(self, root: Path) -> None:
         """Ask it to end: SIGTERM, then SIGKILL after its grace; goes on without the server."""
@@ -111,7 +118,11 @@ class Compute(Protocol):
         """The roots of all instances that live."""
 
     def base(self, root: Path) -> Path:
-        """Where the program sees `root/ml`: `/opt/ml`, or `root/ml` itself without a mount namespace."""
+        """Where the program sees `root/ml`: `/opt/ml`, or `root/ml` without a mount namespace."""
+
+    @property
+    def overlays(self) -> bool:
+        """Whether `copy_on_write` and `read_only` are kept: then input may be linked."""
 
     def capacity(self) -> Capacity: ...
 
