@@ -31,18 +31,14 @@ class ApiError(Exception):
         return f"{self.code}: {self.message}"
 
 
-def unknown_operation(message: str = "") -> ApiError:
-    """What AWS answers to a target or action that its model does not have."""
-    return ApiError("UnknownOperationException", message)
-
-
 def not_implemented(service: str, operation: str) -> ApiError:
-    """An operation that AWS has and we lack, by name, so that nobody mistakes silence for success."""
+    """An operation that AWS has and we lack, named, so that silence is never taken for success."""
     text = f"{service}:{operation} is not implemented by wildsage."
     return ApiError("NotImplemented", text, 501)
 
 
 def serialization(message: str = "") -> ApiError:
+    """The body is not what the model says: not JSON, or of another type than the member has."""
     return ApiError("SerializationException", message)
 
 

@@ -1,4 +1,4 @@
-"""The record of a request: who, what, when, from where, and how it ended. CloudTrail is made of these."""
+"""The record of one request: who, what, when, from where, and how it ended."""
 
 from __future__ import annotations
 

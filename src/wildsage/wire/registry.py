@@ -10,7 +10,7 @@ from wildsage.wire.context import Context
 from wildsage.wire.streams import Response
 
 Result: TypeAlias = dict[str, Any] | Response | None
-# A plain function runs in a worker thread; a coroutine function on the loop, where it must not block.
+# A plain function runs in a worker thread; a coroutine function on the loop: it must not block.
 Handler: TypeAlias = Callable[[Context[Any], dict[str, Any]], Result | Awaitable[Result]]
 Operations: TypeAlias = Mapping[str, Handler]
 # botocore's name of a service -> the module whose OPERATIONS serve it.

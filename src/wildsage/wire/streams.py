@@ -82,7 +82,7 @@ class FileSlice:
 
 @dataclass(slots=True)
 class Response:
-    """An answer whose handler sets the status (206, 304) or headers that the model does not have."""
+    """An answer whose handler sets the status (206, 304) or headers that the model lacks."""
 
     output: dict[str, Any] = field(default_factory=dict)
     status: int | None = None
