@@ -16,7 +16,8 @@ import sqlalchemy as sa
 ENTRIES = (
     "0001_resources",
     "0002_objects",
-    "0003_metrics",
+    "0003_logs",
+    "0004_metrics",
 )
 
 
