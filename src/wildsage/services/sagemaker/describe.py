@@ -1,4 +1,4 @@
-"""What every resource family of SageMaker does alike: patient Describe, List with its filters, times, echoes.
+"""What every resource family of SageMaker does alike: patient Describe, List with its filters.
 
 - `settled` finds a row; for clients that poll it is held until the row stops moving, so that an SDK which asks
   every 30 seconds gets its answer when there is one.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from wildsage.services.platform import Ctx
@@ -47,15 +46,15 @@ def page(
     descending: bool = True,
     where: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Answer a List operation: `{member: summaries, NextToken?}`. `descending` is AWS's default order here."""
+    """Answer a List operation; `descending` is AWS's default order for this kind."""
     order = request.get("SortOrder")
     query = ListQuery(
         name_contains=request.get("NameContains"),
         status=request.get("StatusEquals"),
-        created_after=seconds(request.get("CreationTimeAfter")),
-        created_before=seconds(request.get("CreationTimeBefore")),
-        modified_after=seconds(request.get("LastModifiedTimeAfter")),
-        modified_before=seconds(request.get("LastModifiedTimeBefore")),
+        created_after=request.get("CreationTimeAfter"),
+        created_before=request.get("CreationTimeBefore"),
+        modified_after=request.get("LastModifiedTimeAfter"),
+        modified_before=request.get("LastModifiedTimeBefore"),
         sort_by=request.get("SortBy") or "CreationTime",
         descending=descending if order is None else order == "Descending",
         limit=request.get("MaxResults") or 10,
@@ -66,20 +65,7 @@ def page(
         found = ctx.platform.resources.list(kind, ctx.scope, query)
     except InvalidToken:
         raise errors.invalid_token() from None
-    answer: dict[str, Any] = {member: [summarize(row) for row in found.resources]}
-    if found.token:
-        answer["NextToken"] = found.token
-    return answer
-
-
-def seconds(value: Any) -> float | None:
-    """A time of a request as seconds since the epoch."""
-    return value.timestamp() if isinstance(value, datetime) else value
-
-
-def moment(value: float) -> datetime:
-    """A time of ours as an answer carries it (AWS keeps milliseconds)."""
-    return datetime.fromtimestamp(round(value, 3), UTC)
+    return {member: [summarize(row) for row in found.resources], **found.next}
 
 
 def echo(document: Mapping[str, Any], members: Iterable[str]) -> dict[str, Any]:
