@@ -1,7 +1,8 @@
-"""The log of a built-in algorithm: the lines that users read and that metric regexes are matched on.
+"""The log of a built-in algorithm: the lines that users read and metric regexes match.
 
-The formats are those of real logs of the first-party algorithms; tuning jobs, `FinalMetricDataList` and
-dashboards read the `#quality_metric` lines, so they are exact to the byte. Imports nothing heavy.
+The formats are those of real logs of the first-party algorithms; tuning jobs,
+`FinalMetricDataList` and dashboards read the `#quality_metric` lines, so they are exact to the
+byte. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class AlgorithmLog:
         epoch: int | None = None,
         batch: int | None = None,
     ) -> None:
-        """`#quality_metric: host=algo-1, epoch=0, batch=0 train rmse <loss>=1.5`; a comma ends all but batch."""
+        """`#quality_metric: host=algo-1, epoch=0, batch=0 train rmse <loss>=1.5`."""
         where = "" if epoch is None else f"epoch={epoch}, "
         where += "" if batch is None else f"batch={batch} "
         self.info(
@@ -116,7 +117,7 @@ class AlgorithmLog:
 
 @dataclass
 class IteratorStatistics:
-    """What the `training_data_iter` metrics count: records and batches, in all and since the last reset."""
+    """What `training_data_iter` metrics count: records and batches, in all and since a reset."""
 
     total_records: int = 0
     total_batches: int = 0

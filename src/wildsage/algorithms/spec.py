@@ -1,10 +1,10 @@
-"""What an algorithm declares once; validation, metrics, tuning ranges and documentation follow from it.
+"""What an algorithm declares once: validation, metrics, tuning and documentation follow.
 
-`Integer`, `Real`, `Choice`, `Boolean`, `Text`, `IntegerList` and `JsonList` describe hyperparameters,
-`Channel` an input, `Metric` a line of the log. The error texts are those of the first-party containers,
-whose hyperparameters are checked by a JSON schema (aws/sagemaker-rl-container,
-vw_serving/sagemaker/integration.py, ConfigValidator). Nothing heavy is imported here: the server reads
-these declarations to refuse a bad job at once.
+`Integer`, `Real`, `Choice`, `Boolean`, `Text`, `IntegerList` and `JsonList` describe
+hyperparameters, `Channel` an input, `Metric` a line of the log. The error texts are those of the
+first-party containers, whose hyperparameters are checked by a JSON schema
+(aws/sagemaker-rl-container, vw_serving/sagemaker/integration.py, ConfigValidator). Nothing heavy
+is imported here: the server reads these declarations to refuse a bad job at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tunable:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameter:
-    """The base of all: a name and a default, which is what `validate` gives when the user gives none."""
+    """The base of all: a name, and a default that stands where the user gives no value."""
 
     name: str
     default: Any = field(default=None, kw_only=True)
@@ -76,9 +76,14 @@ class Hyperparameter:
         """The default as it stands in the container's default-input.json."""
         return None if self.default is None else as_text(self.default)
 
+    def refuse_pattern(self, text: str, pattern: str) -> ClientError:
+        matching = f"a string which matches the pattern '{pattern}'"
+        return self.refuse(text, f"expects one of the following: {matching}")
+
     def refuse(self, text: str, expectation: str) -> ClientError:
         return ClientError(
-            f"The value '{text}' is not valid for the '{self.name}' hyperparameter which {expectation}",
+            f"The value '{text}' is not valid for the '{self.name}' hyperparameter "
+            f"which {expectation}",
             caused_by="ValidationError",
         )
 
@@ -106,7 +111,7 @@ class _Number(Hyperparameter):
         return f"auto or {interval}" if self.auto else interval
 
     def refuse_number(self, text: str) -> ClientError:
-        """ "expects one of the following: a string which matches ...; or an integer greater than 1"."""
+        """Numbers may be text or numbers to the schema, and the message names both."""
         pattern = f"a string which matches the pattern '{self.pattern()}'"
         return self.refuse(
             text, f"expects one of the following: {pattern}; or {self.description_of_range()}"
@@ -223,10 +228,7 @@ class Text(Hyperparameter):
 
     def convert(self, text: str) -> str:
         if self.pattern is not None and not re.fullmatch(self.pattern, text):
-            raise self.refuse(
-                text,
-                f"expects one of the following: a string which matches the pattern '{self.pattern}'",
-            )
+            raise self.refuse_pattern(text, self.pattern)
         return text
 
 
@@ -249,10 +251,7 @@ class IntegerList(Hyperparameter):
         ):
             number = item.number_pattern()
             pattern = _pattern(rf"({number})(\s*,\s*({number}))*", self.auto)
-            raise self.refuse(
-                text,
-                f"expects one of the following: a string which matches the pattern '{pattern}'",
-            )
+            raise self.refuse_pattern(text, pattern)
         return [int(word) for word in words]
 
 
@@ -276,7 +275,8 @@ class JsonList(Hyperparameter):
             ) from None
         if not isinstance(value, list):
             raise ClientError(
-                f"Expected list type for hyperparameter: {self.name}, found value: {value} of type: {type(value)}"
+                f"Expected list type for hyperparameter: {self.name}, "
+                f"found value: {value} of type: {type(value)}"
             )
         if self.choices and (invalid := [item for item in value if item not in self.choices]):
             raise ClientError(self._unsupported(invalid))
@@ -285,9 +285,9 @@ class JsonList(Hyperparameter):
     def _unsupported(self, invalid: list[Any]) -> str:
         # "hyperparamter" is AWS's spelling.
         return (
-            f"The list of values for hyperparameter '{self.name}' contains invalid value: {invalid}. "
-            f"The supported values are: {list(self.choices)}. Please provide supported values for "
-            f"hyperparamter '{self.name}' and try again."
+            f"The list of values for hyperparameter '{self.name}' contains invalid value: "
+            f"{invalid}. The supported values are: {list(self.choices)}. Please provide "
+            f"supported values for hyperparamter '{self.name}' and try again."
         )
 
 
@@ -395,13 +395,14 @@ class AlgorithmSpec:
         return values
 
     def validate_channels(self, entries: Mapping[str, Mapping[str, str]]) -> None:
-        """Refuse channels (entries of inputdataconfig.json) that are unknown, missing or unreadable."""
+        """Refuse channels (of inputdataconfig.json) that are unknown, missing or unreadable."""
         declared = {channel.name: channel for channel in self.channels}
         if extra := [name for name in entries if name not in declared]:
             raise ClientError(_unexpected("data channels", extra), caused_by="ValidationError")
         if missing := [c.name for c in self.channels if c.required and c.name not in entries]:
             raise ClientError(
-                f"No value(s) were specified for {_quoted(missing)} which are required data channel(s)",
+                f"No value(s) were specified for {_quoted(missing)} "
+                "which are required data channel(s)",
                 caused_by="ValidationError",
             )
         for name, entry in entries.items():
@@ -432,7 +433,8 @@ class AlgorithmSpec:
     def _require(self, missing: list[str]) -> None:
         if missing:
             raise ClientError(
-                f"No value(s) were specified for {_quoted(missing)} which are required hyperparameter(s)",
+                f"No value(s) were specified for {_quoted(missing)} "
+                "which are required hyperparameter(s)",
                 caused_by="ValidationError",
             )
 

@@ -57,7 +57,7 @@ class ChannelConfig:
         )
 
     def streams(self, epoch: int = 0) -> Iterator[BinaryIO]:
-        """The channel's bytes as one stream after the other; each is closed when the next is asked for."""
+        """The channel's bytes, a stream at a time; each is closed when the next is asked for."""
         sources = [self.paths.pipe(self.name, epoch)] if self.is_pipe else self.files()
         for source in sources:
             with open(source, "rb", buffering=0 if self.is_pipe else -1) as stream:

@@ -1,4 +1,4 @@
-"""What an instance is told: hyperparameters, hosts and channels, read from `/opt/ml/input/config`."""
+"""What an instance is told: hyperparameters, hosts and channels (`/opt/ml/input/config`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainingEnvironment:
 
     @classmethod
     def load(cls, paths: Paths | None = None) -> TrainingEnvironment:
-        """Read the configuration files; absent ones mean no hyperparameters, one host, no channels."""
+        """Read the configuration files; absent ones mean no hyperparameters, one host."""
         paths = paths or Paths.from_environment()
         resources = read_json(paths.resource_config, {})
         channels = read_json(paths.input_data_config, {})

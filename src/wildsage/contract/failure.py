@@ -1,9 +1,9 @@
 """How a program under the contract fails: the class tells whose fault it is, the text what to do.
 
-`run(main)` turns an exception into what the contract asks for: an ERROR line on stdout, the text in
-`/opt/ml/output/failure`, and the exit code. `failure_reason` is the other side of it: what
-`DescribeTrainingJob` shows for such an exit. Wording and codes are those of the first-party containers
-(aws/sagemaker-rl-container, vw_serving/sagemaker/exceptions.py and error_handler.py).
+`run(main)` turns an exception into what the contract asks for: an ERROR line on stdout, the text
+in `/opt/ml/output/failure`, and the exit code. `failure_reason` is the other side of it: what
+`DescribeTrainingJob` shows for such an exit. Wording and codes are those of the first-party
+containers (aws/sagemaker-rl-container, vw_serving/sagemaker/exceptions.py and error_handler.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from wildsage.contract.paths import Paths
 
 OUT_OF_MEMORY = (
     "Out of Memory. Please use a larger instance type or reduce batch size. For additional "
-    "hyper-parameters that may have an effect on memory usage, please check the algorithm documentation."
+    "hyper-parameters that may have an effect on memory usage, please check the algorithm "
+    "documentation."
 )
 INTERNAL_ERROR = "We encountered an internal error. Please try again."
 REASON_LIMIT = 1024
@@ -75,10 +76,10 @@ _OWNERS = {error.exit_code: error for error in (AlgorithmError, ClientError, Int
 
 
 def failure_reason(exit_code: int, text: str, *, builtin: bool = True) -> str:
-    """The FailureReason of an instance that ended with `exit_code` and left `text` in its failure file.
+    """The FailureReason of an instance that ended with `exit_code` and left `text` behind.
 
-    Only the built-in algorithms' exit codes say whose fault it was; any other program's failure is an
-    AlgorithmError that quotes its code.
+    Only the built-in algorithms' exit codes say whose fault it was; any other program's failure
+    is an AlgorithmError that quotes its code.
     """
     quoted = text[:REASON_LIMIT]
     if not builtin:

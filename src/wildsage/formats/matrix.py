@@ -1,4 +1,4 @@
-"""A sparse matrix of float32 rows (CSR), as much of one as the algorithms need, so that SciPy is not."""
+"""A sparse matrix of float32 rows (CSR): as much as the algorithms need, without SciPy."""
 
 from __future__ import annotations
 

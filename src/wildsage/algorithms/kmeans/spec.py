@@ -1,0 +1,123 @@
+"""The declaration of kmeans."""
+
+from __future__ import annotations
+
+from wildsage.algorithms.spec import (
+    CSV,
+    JSON,
+    JSONLINES,
+    RECORDIO,
+    AlgorithmSpec,
+    Boolean,
+    Channel,
+    Choice,
+    Integer,
+    JsonList,
+    Real,
+    Text,
+    Tunable,
+    quality,
+)
+
+SPEC = AlgorithmSpec(
+    name="kmeans",
+    title="K-Means",
+    image_names=("kmeans",),
+    log_name="AWS/KMeansWebscale",
+    paper="Sculley, Web-Scale K-Means Clustering, WWW 2010",
+    hyperparameters=(
+        Integer("feature_dim", minimum=1, required=True, description="Number of features."),
+        Integer("k", minimum=2, required=True, description="Number of clusters."),
+        Choice(
+            "init_method",
+            choices=("random", "kmeans++"),
+            default="random",
+            tunable=Tunable(values=("kmeans++", "random")),
+            description="How the first centers are chosen from the first batch.",
+        ),
+        Integer(
+            "mini_batch_size",
+            minimum=1,
+            default=5000,
+            tunable=Tunable(3000, 15000),
+            description="Rows in a batch.",
+        ),
+        Integer(
+            "epochs",
+            minimum=1,
+            default=1,
+            tunable=Tunable(1, 10),
+            description="Passes over the data.",
+        ),
+        Integer(
+            "extra_center_factor",
+            minimum=1,
+            default="auto",
+            auto=True,
+            tunable=Tunable(4, 10),
+            description="Training keeps k times as many centers and shrinks them to k in the end.",
+        ),
+        Integer(
+            "local_lloyd_max_iter",
+            minimum=1,
+            default=300,
+            description="Most iterations of the Lloyd algorithm that shrinks the centers.",
+        ),
+        Real(
+            "local_lloyd_tol",
+            minimum=0,
+            maximum=1,
+            default=0.0001,
+            description="That algorithm stops when the loss falls by less than this share.",
+        ),
+        Choice(
+            "local_lloyd_init_method",
+            choices=("random", "kmeans++"),
+            default="kmeans++",
+            description="How that algorithm chooses its first centers.",
+        ),
+        Integer(
+            "local_lloyd_num_trials",
+            minimum=1,
+            default="auto",
+            auto=True,
+            description="How often that algorithm is started; the best result is taken.",
+        ),
+        Integer(
+            "half_life_time_size",
+            minimum=0,
+            default=0,
+            description="Rows after which a row's weight has halved; 0: it keeps its weight.",
+        ),
+        JsonList(
+            "eval_metrics",
+            choices=("msd", "ssd"),
+            default=["msd"],
+            description="What is reported for the test channel.",
+        ),
+        Boolean("force_dense", default=True, description="Turn sparse rows into dense ones."),
+        Boolean("_disable_wait_to_read", default=False),
+        Boolean("_enable_profiler", default=False),
+        Text("_kvstore", default="auto"),
+        Text("_log_level", default="info"),
+        Text("_num_gpus", default="auto"),
+        Text("_num_kv_servers", default="1"),
+        Text("_num_slices", default="1"),
+        Text("_tuning_objective_metric", default=""),
+    ),
+    channels=(
+        Channel(
+            "train",
+            content_types=(RECORDIO, CSV),
+            distribution=("FullyReplicated", "ShardedByS3Key"),
+            required=True,
+        ),
+        Channel("test", content_types=(RECORDIO, CSV)),
+    ),
+    metrics=(
+        quality("test", "msd", "loss"),
+        quality("test", "ssd", "loss"),
+        quality("train", "msd", "loss"),
+    ),
+    content_types=(CSV, JSON, JSONLINES, RECORDIO),
+)
