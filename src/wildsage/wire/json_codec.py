@@ -1,8 +1,8 @@
-"""JSON bodies by the model: types checked and converted on the way in, members chosen on the way out.
+"""JSON bodies by the model: types checked on the way in, members chosen on the way out.
 
-`reads(shape)` gives the function from parsed JSON to a request's value, `writes(shape)` the one from a
-handler's value to plain JSON. A member that the model does not have is dropped, both ways. The texts of
-type errors are those of AWS's own JSON front end.
+`Compiler(READERS)` makes the function from parsed JSON to a request's value, `Compiler(WRITERS)`
+the one from a handler's value to plain JSON. A member that the model does not have is dropped, both
+ways. The texts of type errors are those of AWS's own JSON front end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 
 from wildsage.wire import scalars
 from wildsage.wire.errors import serialization
-from wildsage.wire.shapes import Compiler, Shape, wire_name
+from wildsage.wire.shapes import Compiler, Makers, Shape, constant, wire_name
 
 Convert: TypeAlias = Callable[[Any], Any]
 
@@ -147,26 +147,20 @@ def _read_blob(value: Any) -> bytes:
     return scalars.read_blob(value)
 
 
-def _constant(convert: Convert) -> Callable[[Compiler[Convert], Shape], Convert]:
-    return lambda compiler, shape: convert
-
-
-reads: Compiler[Convert] = Compiler(
-    {
-        "structure": _read_structure,
-        "list": _read_list,
-        "map": _read_map,
-        "string": _constant(_read_string),
-        "character": _constant(_read_string),
-        "boolean": _constant(_read_boolean),
-        "integer": _reads_integer,
-        "long": _reads_integer,
-        "float": _constant(_read_float),
-        "double": _constant(_read_float),
-        "timestamp": _constant(_read_timestamp),
-        "blob": _constant(_read_blob),
-    }
-)
+READERS: Makers[Convert] = {
+    "structure": _read_structure,
+    "list": _read_list,
+    "map": _read_map,
+    "string": constant(_read_string),
+    "character": constant(_read_string),
+    "boolean": constant(_read_boolean),
+    "integer": _reads_integer,
+    "long": _reads_integer,
+    "float": constant(_read_float),
+    "double": constant(_read_float),
+    "timestamp": constant(_read_timestamp),
+    "blob": constant(_read_blob),
+}
 
 
 # ---- writing
@@ -212,19 +206,17 @@ def _writes_timestamp(_: Compiler[Convert], shape: Shape) -> Convert:
     return scalars.unix if form.lower() == "unixtimestamp" else scalars.TIMESTAMPS[form]
 
 
-writes: Compiler[Convert] = Compiler(
-    {
-        "structure": _write_structure,
-        "list": _write_list,
-        "map": _write_map,
-        "string": _constant(_write_string),
-        "character": _constant(_write_string),
-        "boolean": _constant(bool),
-        "integer": _constant(int),
-        "long": _constant(int),
-        "float": _constant(_write_float),
-        "double": _constant(_write_float),
-        "timestamp": _writes_timestamp,
-        "blob": _constant(scalars.write_blob),
-    }
-)
+WRITERS: Makers[Convert] = {
+    "structure": _write_structure,
+    "list": _write_list,
+    "map": _write_map,
+    "string": constant(_write_string),
+    "character": constant(_write_string),
+    "boolean": constant(bool),
+    "integer": constant(int),
+    "long": constant(int),
+    "float": constant(_write_float),
+    "double": constant(_write_float),
+    "timestamp": _writes_timestamp,
+    "blob": constant(scalars.write_blob),
+}

@@ -32,7 +32,7 @@ _UNSIGNED_MARK = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
 def open_body(request: HttpRequest, signed: Signed | None, receive: Receive) -> RequestBody:
-    """The body of a request; without `signed` nothing was declared that it could be held against."""
+    """The body of a request; without `signed` there is nothing to hold it against."""
     declared = signed.payload if signed else sigv4.UNSIGNED_PAYLOAD
     chunks = _from_socket(receive)
     length = _length(request.headers.get("content-length"))
@@ -96,7 +96,7 @@ def _incomplete() -> ApiError:
     )
 
 
-# ---- aws-chunked: <size in hex>[;chunk-signature=<signature>]\r\n<bytes>\r\n … 0…\r\n<trailers>\r\n
+# ---- aws-chunked: <size in hex>[;chunk-signature=<hex>]\r\n<bytes>\r\n … 0…\r\n<trailers>\r\n
 
 
 async def _unchunk(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from wildsage.wire.errors import serialization
 from wildsage.wire.shapes import Shape
@@ -38,23 +38,23 @@ def reader(shape: Shape) -> Callable[[str], Any]:
 
 def _read_integer(kind: str, text: str) -> int:
     if not _INTEGER.fullmatch(text):
-        _fail(text, kind)
+        raise _bad(text, kind)
     return check_range(int(text), kind)
 
 
 def _read_float(text: str) -> float:
     if not _FLOAT.fullmatch(text):
-        _fail(text, "double")
+        raise _bad(text, "double")
     try:
         return float(text)
     except ValueError:
-        _fail(text, "double")
+        raise _bad(text, "double") from None
 
 
 def _read_boolean(text: str) -> bool:
     lowered = text.strip().lower()
     if lowered not in ("true", "false"):
-        _fail(text, "boolean")
+        raise _bad(text, "boolean")
     return lowered == "true"
 
 
@@ -65,7 +65,7 @@ def read_timestamp(text: str) -> float:
             return check_timestamp(parse(text))
         except (ValueError, TypeError, IndexError):
             continue
-    _fail(text, "timestamp")
+    raise _bad(text, "timestamp")
 
 
 def _from_iso(text: str) -> float:
@@ -81,24 +81,24 @@ def read_blob(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        _fail(text, "blob")
+        raise _bad(text, "blob") from None
 
 
 def check_timestamp(seconds: float) -> float:
     if not -_LATEST <= seconds <= _LATEST:
-        _fail(str(seconds), "timestamp")
+        raise _bad(str(seconds), "timestamp")
     return seconds
 
 
 def check_range(value: int, kind: str) -> int:
     limit = 1 << _BITS[kind]
     if not -limit <= value < limit:
-        _fail(str(value), kind)
+        raise _bad(str(value), kind)
     return value
 
 
-def _fail(text: str, kind: str) -> NoReturn:
-    raise serialization(f"Value '{text[:100]}' cannot be converted to {kind.capitalize()}")
+def _bad(text: str, kind: str) -> Exception:
+    return serialization(f"Value '{text[:100]}' cannot be converted to {kind.capitalize()}")
 
 
 _READERS: dict[str, Callable[[str], Any]] = {

@@ -12,11 +12,12 @@ Shape: TypeAlias = Any  # botocore's; it has no types of its own
 class Compiler(Generic[F]):
     """Makes the function of a shape, from the functions of the shapes inside it.
 
-    `makers` says how, by type. A shape that contains itself meets a stand-in that looks the finished
-    function up when it is called.
+    `makers` says how, by type. A shape that contains itself meets a stand-in, which looks the
+    finished function up when it is called. Names of shapes are a service's own, so a compiler
+    serves one service.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[Compiler[F], Shape], F]]) -> None:
+    def __init__(self, makers: Makers[F]) -> None:
         self._makers = makers
         self._made: dict[tuple[str, str], F] = {}
 
@@ -35,6 +36,21 @@ class Compiler(Generic[F]):
         return later  # type: ignore[return-value]
 
 
+Makers: TypeAlias = Mapping[str, Callable[[Compiler[F], Shape], F]]
+
+
+def constant(function: F) -> Callable[[Compiler[F], Shape], F]:
+    """The maker of a type that needs nothing from its shape."""
+    return lambda compiler, shape: function
+
+
 def wire_name(member: Shape, name: str) -> str:
     """What a member is called on the wire."""
     return str(member.serialization.get("name", name))
+
+
+def list_or_wire_name(member: Shape, name: str) -> str:
+    """The same, but a flattened list goes by the name of its items, where they have one."""
+    if member.type_name == "list" and member.serialization.get("flattened"):
+        return wire_name(member.member, wire_name(member, name))
+    return wire_name(member, name)
