@@ -1,9 +1,9 @@
 """The environment that points unmodified AWS clients at this server (design, section 3).
 
-    AWS_ENDPOINT_URL      boto3 and every SDK above it, without a detour
-    HTTPS_PROXY + CA      hosts that clients hard-code (`https://sts.<region>.amazonaws.com`): the proxy
-                          answers `*.amazonaws.com` itself and tunnels every other host untouched
-    AWS_ACCESS_KEY_ID ... a session of the role SageMakerRole, so that get_execution_role() works
+AWS_ENDPOINT_URL      boto3 and every SDK above it, without a detour
+HTTPS_PROXY + CA      hosts that clients hard-code (`https://sts.<region>.amazonaws.com`): the proxy
+                      answers `*.amazonaws.com` itself and tunnels every other host untouched
+AWS_ACCESS_KEY_ID ... a session of the role SageMakerRole, so that get_execution_role() works
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wildsage import ids, presence
 from wildsage.cli import CommandError
 from wildsage.presence import Presence
 from wildsage.settings import Settings
-from wildsage.store.home import holder
+from wildsage.store.home import living_holder
 
 ROLE = "SageMakerRole"
 SESSION_SECONDS = 30 * 24 * 3600
@@ -24,7 +24,7 @@ SESSION_SECONDS = 30 * 24 * 3600
 def require_server(settings: Settings) -> Presence:
     """The server that lives in this home, or a `CommandError` that says how to start one."""
     found = presence.read(settings.home)
-    if found is None or holder(settings.home) is None:
+    if found is None or living_holder(settings.home) is None:
         raise CommandError(f"no server runs on {settings.home}; start one with `wildsage up`")
     return found
 
@@ -50,12 +50,12 @@ def client_environment(
         "SSL_CERT_FILE": bundle,
         "HTTPS_PROXY": server.proxy_url,
         "https_proxy": server.proxy_url,
-        "NO_PROXY": _no_proxy(current),
-        "no_proxy": _no_proxy(current),
+        "NO_PROXY": merged_no_proxy(current),
+        "no_proxy": merged_no_proxy(current),
     }
 
 
-def _no_proxy(current: Mapping[str, str]) -> str:
+def merged_no_proxy(current: Mapping[str, str]) -> str:
     """Loopback never takes the proxy; what the user had stays, save what would let AWS hosts slip by."""
     mine = ["127.0.0.1", "localhost", "::1"]
     theirs = (current.get("no_proxy") or current.get("NO_PROXY") or "").split(",")

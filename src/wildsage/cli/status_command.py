@@ -7,7 +7,7 @@ from collections import Counter
 
 from wildsage import clock, presence
 from wildsage.settings import Settings
-from wildsage.store.home import holder
+from wildsage.store.home import living_holder
 
 HELP = "show whether the server runs and what it does"
 KINDS = {"training-job": "training jobs", "endpoint": "endpoints", "model": "models"}
@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    pid = holder(settings.home)
+    pid = living_holder(settings.home)
     server = presence.read(settings.home)
     if pid is None or server is None:
         print(f"no server runs on {settings.home}")

@@ -12,7 +12,7 @@ from wildsage.cli import CommandError
 from wildsage.cli.progress import Progress
 from wildsage.presence import Presence
 from wildsage.settings import Settings
-from wildsage.store.home import holder
+from wildsage.store.home import living_holder
 
 HELP = "start the server"
 START_SECONDS = 60.0
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 def start_detached(settings: Settings, log: Path | None = None) -> Presence:
     """Start a server that outlives this process; returns once it answers."""
     log = log or settings.home / "server.log"
-    if holder(settings.home) is not None:
+    if living_holder(settings.home) is not None:
         raise CommandError(f"a server already runs on {settings.home}")
     presence.remove(settings.home)
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -53,9 +53,7 @@ def _command(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "wildsage", "up", *flags]
 
 
-def _wait_until_ready(
-    settings: Settings, process: subprocess.Popen[bytes], log: Path
-) -> Presence:
+def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], log: Path) -> Presence:
     deadline = clock.monotonic() + START_SECONDS
     with Progress("starting the server") as progress:
         while clock.monotonic() < deadline:

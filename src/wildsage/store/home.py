@@ -63,3 +63,18 @@ def holder(home: Path) -> int | None:
         return int((home / _NAME).read_text())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def living_holder(home: Path) -> int | None:
+    """The process that holds the lock now; None when nobody does."""
+    pid = holder(home)
+    if pid is None:
+        return None
+    descriptor = os.open(home / _NAME, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return pid
+    finally:
+        os.close(descriptor)
+    return None
