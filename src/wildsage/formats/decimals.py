@@ -1,24 +1,26 @@
 """Numbers out of text, a few hundred megabytes a second, with NumPy alone.
 
-`scan` finds every byte that is no digit, reads the run of digits before each as one 64-bit word (eight
-digits take three multiplications), and puts sign, integer part, fraction and exponent of each field
-together from its neighbours. All steps run over arrays that fit a core's cache; `cut` gives such pieces
-at line ends and `scan_all` spreads them over the machine's cores, since NumPy lets go of the interpreter
-lock. A field that is not a plain decimal (`nan`, twenty digits, a word) is left to Python's `float`.
+`scan` finds every byte that is no digit, reads the run of digits before each as one 64-bit word
+(eight digits take three multiplications), and puts sign, integer part, fraction and exponent of
+each field together from its neighbours. All steps run over arrays that fit a core's cache; `pieces`
+cuts a text at line ends and `scan_all` spreads the parts over the machine's cores, since NumPy
+lets go of the interpreter lock. A field that is not a plain decimal (`nan`, twenty digits, a word)
+is left to Python's `float`.
 """
 
 from __future__ import annotations
 
+import io
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import chain, islice
+from typing import BinaryIO, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 PIECE = 1 << 18
@@ -36,11 +38,11 @@ _MINUS, _PLUS, _DOT, _SMALL_E = ord("-"), ord("+"), ord("."), ord("e")
 class Fields:
     """The fields of a text: their values, the separator behind each, and where that stands."""
 
-    values: Array  # float64; NaN where the field is empty or `bad`
-    separators: Array  # uint8
-    ends: Array  # positions of the separators in the text
-    empty: Array  # bool: nothing between two separators
-    bad: Array  # bool: neither empty nor a number
+    values: np.ndarray  # float64; NaN where the field is empty or `bad`
+    separators: np.ndarray  # uint8
+    ends: np.ndarray  # positions of the separators in the text
+    empty: np.ndarray  # bool: nothing between two separators
+    bad: np.ndarray  # bool: neither empty nor a number
 
 
 def scan(text: bytes, separators: bytes) -> Fields:
@@ -53,7 +55,7 @@ def scan(text: bytes, separators: bytes) -> Fields:
     return _assemble(buffer, marks, separators)
 
 
-def _assemble(buffer: Array, marks: Array, separators: bytes) -> Fields:
+def _assemble(buffer: np.ndarray, marks: np.ndarray, separators: bytes) -> Fields:
     kinds = buffer[marks]
     lengths = np.empty(len(marks), np.int64)
     lengths[0] = 0
@@ -65,14 +67,14 @@ def _assemble(buffer: Array, marks: Array, separators: bytes) -> Fields:
     at = np.flatnonzero(table[kinds])
     before, at = at[:-1], at[1:]
     reader = _Reader(kinds, lengths, runs)
-    values, good = reader.numbers(at, at - before)
+    values, good = reader.fields(at, at - before)
     empty = marks[at] - marks[before] == 1
     fields = Fields(values, kinds[at], marks[at] - len(_PAD), empty, ~good & ~empty)
     _read_others(buffer, marks[before], marks[at], fields)
     return fields
 
 
-def _digits(buffer: Array, ends: Array, lengths: Array) -> Array:
+def _digits(buffer: np.ndarray, ends: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The value of each run of digits that ends before `ends`; up to 16 digits."""
     words = np.ndarray(len(buffer) - 7, "<u8", buffer.data, strides=(1,))
     low = _eight_digits(words[ends - _WINDOW], lengths)
@@ -85,14 +87,16 @@ def _digits(buffer: Array, ends: Array, lengths: Array) -> Array:
     return values
 
 
-def _very_long(buffer: Array, ends: Array, lengths: Array, values: Array) -> None:
+def _very_long(
+    buffer: np.ndarray, ends: np.ndarray, lengths: np.ndarray, values: np.ndarray
+) -> None:
     """Runs of more than 16 digits: `float` rounds them right."""
     for index in np.flatnonzero(lengths > 2 * _WINDOW):
         end = ends[index]
         values[index] = float(buffer[end - lengths[index] : end].tobytes())
 
 
-def _eight_digits(words: Array, lengths: Array) -> Array:
+def _eight_digits(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The number in the last `lengths` (at most 8) characters of each little-endian word."""
     unused = (np.clip(_WINDOW - lengths, 0, _WINDOW) << 3).view(np.uint64)
     words = words & _LOW_NIBBLES
@@ -112,12 +116,22 @@ def _eight_digits(words: Array, lengths: Array) -> Array:
 class _Reader:
     """Puts fields together from the marks (bytes that are no digits) that end their runs."""
 
-    kinds: Array
-    lengths: Array
-    runs: Array
+    kinds: np.ndarray
+    lengths: np.ndarray
+    runs: np.ndarray
 
-    def numbers(self, at: Array, spans: Array) -> tuple[Array, Array]:
-        """Values and validity of the fields that end at the marks `at` and hold `spans` - 1 marks."""
+    def fields(self, at: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `numbers`; fields that are nothing but digits are done first where they are many."""
+        others = np.flatnonzero(spans > 1)
+        if len(others) > 0.8 * len(at):
+            return self.numbers(at, spans)
+        values, good = self.runs[at], self.lengths[at] > 0
+        values[~good] = np.nan
+        values[others], good[others] = self.numbers(at[others], spans[others])
+        return values, good
+
+    def numbers(self, at: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values and validity of the fields that end at marks `at` and hold `spans` - 1 marks."""
         previous = self.kinds[at - 1]
         values = self.runs[at]
         has_dot = (previous == _DOT) & (spans > 1)
@@ -135,7 +149,9 @@ class _Reader:
         values[~good] = np.nan
         return values, good
 
-    def _with_fractions(self, at: Array, values: Array, has_dot: Array) -> Array:
+    def _with_fractions(
+        self, at: np.ndarray, values: np.ndarray, has_dot: np.ndarray
+    ) -> np.ndarray:
         """values = whole + fraction / 10^digits, rounded once wherever both fit 53 bits."""
         places = self.lengths[at] * has_dot
         whole = self.runs[at - 1] * has_dot
@@ -144,12 +160,14 @@ class _Reader:
             values = np.where(long, values * 10.0 ** (22.0 - places), values)
             places = np.minimum(places, 22)
         powers = _POWERS[places]
-        total = whole * powers
+        total: np.ndarray = whole * powers
         total += values
         total /= powers
         return total
 
-    def _exponents(self, at: Array, spans: Array, values: Array, good: Array) -> None:
+    def _exponents(
+        self, at: np.ndarray, spans: np.ndarray, values: np.ndarray, good: np.ndarray
+    ) -> None:
         """Fields such as 1.5e-07: the mantissa is the field that would end at the e."""
         index = np.flatnonzero(~good & (spans > 1) & (self.lengths[at] > 0))
         end = at[index]
@@ -168,11 +186,11 @@ class _Reader:
         good[index] = valid
 
 
-def _scaled(mantissas: Array, exponents: Array) -> Array:
+def _scaled(mantissas: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     """mantissa * 10^exponent, exact for the small exponents that a double can hold."""
     small = np.abs(exponents) <= 22
     powers = _POWERS[np.where(small, np.abs(exponents), 0).astype(np.int64)]
-    scaled = np.where(exponents < 0, mantissas / powers, mantissas * powers)
+    scaled: np.ndarray = np.where(exponents < 0, mantissas / powers, mantissas * powers)
     if small.all():
         return scaled
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -181,7 +199,7 @@ def _scaled(mantissas: Array, exponents: Array) -> Array:
     return np.where(small, scaled, large)
 
 
-def _read_others(buffer: Array, starts: Array, ends: Array, fields: Fields) -> None:
+def _read_others(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, fields: Fields) -> None:
     """What the arrays could not read: `nan`, `inf`, or no number at all."""
     for index in np.flatnonzero(fields.bad):
         try:
@@ -192,21 +210,36 @@ def _read_others(buffer: Array, starts: Array, ends: Array, fields: Fields) -> N
         fields.bad[index] = False
 
 
-def cut(text: bytes, size: int = PIECE) -> Iterator[bytes]:
-    """`text` in pieces of about `size` bytes that end with a newline."""
-    start, view = 0, memoryview(text)
-    while start < len(text):
-        end = text.find(b"\n", min(start + size, len(text)))
-        end = len(text) if end < 0 else end + 1
-        piece = bytes(view[start:end])
-        yield piece if piece.endswith(b"\n") else piece + b"\n"
-        start = end
+def pieces(stream: BinaryIO, size: int = PIECE) -> Iterator[bytes]:
+    """Whole lines of a stream, about `size` bytes at a time; the last line gets its newline."""
+    rest = b""
+    while block := stream.read(size):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = block[end:]
+        else:
+            rest += block
+    if rest:
+        yield rest + b"\n"
 
 
-def scan_all(text: bytes, read: Callable[[bytes], T]) -> list[T]:
-    """`read` of each piece of `text`, in order, on as many threads as the machine has cores."""
-    pieces = list(cut(text))
-    if len(pieces) < 2:
-        return [read(piece) for piece in pieces]
-    with ThreadPoolExecutor(min(len(pieces), os.cpu_count() or 1)) as pool:
-        return list(pool.map(read, pieces))
+def scan_all(text: bytes | BinaryIO, read: Callable[[bytes], T]) -> list[T]:
+    """`read` of each piece of `text`, in order, on as many threads as the machine has cores.
+
+    Only a few pieces of the text are in memory at a time.
+    """
+    parts = pieces(io.BytesIO(text) if isinstance(text, bytes) else text)
+    first = list(islice(parts, 2))
+    if len(first) < 2:
+        return [read(piece) for piece in first]
+    results: list[T] = []
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[T]] = deque()
+        for piece in chain(first, parts):
+            waiting.append(pool.submit(read, piece))
+            if len(waiting) > 2 * workers:
+                results.append(waiting.popleft().result())
+        results.extend(future.result() for future in waiting)
+    return results
