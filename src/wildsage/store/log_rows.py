@@ -208,12 +208,12 @@ def _find_group(connection: sa.Connection, scope: Scope, name: str) -> Group:
 def _name_filters(
     table: sa.Table, prefix: str, contains: str, after: str
 ) -> list[sa.ColumnElement[bool]]:
-    """A prefix is a range of names, which an index finds and which minds the case."""
+    """All mind the case, as AWS does and LIKE does not everywhere; a prefix is a range of names."""
     conditions: list[sa.ColumnElement[bool]] = []
     if prefix:
         conditions += [table.c.name >= prefix, table.c.name < prefix + "\U0010ffff"]
     if contains:
-        conditions.append(table.c.name.icontains(contains, autoescape=True))
+        conditions.append(sa.func.replace(table.c.name, contains, "") != table.c.name)
     if after:
         conditions.append(table.c.name > after)
     return conditions

@@ -127,6 +127,9 @@ class Logs:
         group = self._rows.delete_group(scope, name)
         shutil.rmtree(self._root / group.folder, ignore_errors=True)
 
+    def stored_bytes(self, group: Group) -> int:
+        return sum(path.stat().st_size for path in (self._root / group.folder).glob("*"))
+
     # Streams
 
     def create_stream(self, scope: Scope, group: str, name: str) -> None:
