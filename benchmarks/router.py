@@ -34,6 +34,7 @@ from botocore.credentials import Credentials
 from wildsage.arns import Scope
 from wildsage.contract.paths import Paths
 from wildsage.router.app import Router
+from wildsage.router.http import HttpProtocol
 from wildsage.router.table import RouteTable, VariantRoute
 from wildsage.serving.handler import Reply
 from wildsage.serving.server import serve
@@ -75,7 +76,16 @@ def run_router(port: int, model: str) -> None:
     table = RouteTable()
     table.publish(Scope(ACCOUNT, "us-east-1"), "toy", [VariantRoute("AllTraffic", 1.0, (model,))])
     router = Router(nothing, table, {CREDENTIAL.access_key: CREDENTIAL}.get)
-    uvicorn.run(cast(Any, router), port=port, log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        cast(Any, router),
+        http=HttpProtocol,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run()
 
 
 @contextmanager

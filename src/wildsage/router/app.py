@@ -85,6 +85,7 @@ class _Invocation:
     request_id: str
     variant: str = ""
     started: float = field(default_factory=clock.monotonic)
+    answered: float = 0.0
     model_seconds: float = 0.0
     status: int = 0
 
@@ -215,7 +216,6 @@ class Router:
     ) -> T:
         """Ask one model server after the other until one has seen the request."""
         head = invocation.head()
-        give_up = clock.monotonic() + self.recovery_seconds
         tried: set[Target] = set()
         while True:
             target = self._choose(invocation, tried)
@@ -226,7 +226,7 @@ class Router:
                     log.debug("%s does not answer: %s", target.address, error)
                     tried.add(target)
                     continue
-            left = give_up - clock.monotonic()
+            left = invocation.started + self.recovery_seconds - clock.monotonic()
             if left <= 0:
                 raise errors.unavailable()
             # All of them are gone: they are being replaced, or are about to be.
@@ -266,10 +266,11 @@ class Router:
             raise errors.lost(invocation.scope, invocation.endpoint) from None
         finally:
             leave()
-            invocation.model_seconds = clock.monotonic() - started
+            invocation.answered = clock.monotonic()
+            invocation.model_seconds = invocation.answered - started
 
     def _record(self, invocation: _Invocation) -> None:
-        if invocation.variant:
+        if invocation.answered:
             model = invocation.model_seconds
             self.meter.record(
                 invocation.scope,
@@ -277,7 +278,7 @@ class Router:
                 invocation.variant,
                 invocation.status,
                 model,
-                clock.monotonic() - invocation.started - model,
+                invocation.answered - invocation.started - model,
             )
 
 

@@ -56,8 +56,9 @@ class Connection(asyncio.Protocol):
     """One connection; it carries one request at a time: `send`, look at the answer, `release`."""
 
     __slots__ = (
-        "_answer", "_buffered", "_closed", "_error", "_parser", "_paused", "_pool", "_streaming",
-        "_timer", "_transport", "_wanted", "chunks", "ended", "headers", "loop", "status",
+        "_answer", "_buffered", "_closed", "_error", "_parser", "_paused", "_pool", "_reusable",
+        "_streaming", "_timer", "_transport", "_wanted", "chunks", "ended", "headers", "loop",
+        "status",
     )  # fmt: skip
 
     status: int
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
         """Send a request; return with the whole answer, or with its head when it streams."""
         self.status, self.headers, self.chunks, self.ended = 0, {}, deque(), False
         self._streaming, self._buffered, self._error = streaming, 0, None
+        self._reusable = False
         self._parser = httptools.HttpResponseParser(self)
         answer = self._answer = self.loop.create_future()
         self._timer = self.loop.call_later(seconds, self._expire)
@@ -114,7 +116,7 @@ class Connection(asyncio.Protocol):
         """Give the connection back; one whose answer was not read to its end is of no more use."""
         self._answer = None
         self._timer.cancel()
-        if not self.ended or self._paused or not self._parser.should_keep_alive():
+        if not self._reusable or self._paused:
             self._transport.abort()
         self._pool.give_back(self)
 
@@ -192,6 +194,7 @@ class Connection(asyncio.Protocol):
         if self.ended:
             raise ValueError("More than one answer to one request")
         self.ended = True
+        self._reusable = self._parser.should_keep_alive()  # the parser forgets it afterwards
         self._wake() if self._streaming else self._resolve()
 
     # -- inside
