@@ -1,7 +1,7 @@
 """What every resource family of SageMaker does alike: patient Describe, List with its filters.
 
-- `settled` finds a row; for clients that poll it is held until the row stops moving, so that an SDK which asks
-  every 30 seconds gets its answer when there is one.
+- `settled` finds a row; for clients that poll it is held until the row stops moving, so that an
+  SDK which asks every 30 seconds gets its answer when there is one.
 - `page` turns a List request into a query and the rows into summaries.
 - `echo` gives back what the client asked for; our own state stays under `State` and never leaves.
 """

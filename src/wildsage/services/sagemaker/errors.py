@@ -37,14 +37,15 @@ def invalid_image() -> ApiError:
 
 def unknown_repository(repository: str, registry: str, role: str) -> ApiError:
     return validation(
-        f"Cannot find repository: {repository} in registry ID: {registry} Please check if your ECR "
-        f"repository exists and role {role} has proper pull permissions for SageMaker: {_ECR_ACTIONS}"
+        f"Cannot find repository: {repository} in registry ID: {registry} Please check if your "
+        f"ECR repository exists and role {role} has proper pull permissions for SageMaker: "
+        f"{_ECR_ACTIONS}"
     )
 
 
 def no_objects(uri: str, bucket: str, region: str, role: str) -> ApiError:
     return validation(
-        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the '
-        f"bucket exists in the selected region ({region}), that objects exist under that S3 prefix, "
-        f'and that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
+        f"the bucket exists in the selected region ({region}), that objects exist under that S3 "
+        f'prefix, and that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
     )
