@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol, with one system call for an answer instead of two.
 
 uvicorn writes the head of an answer and its body apart, and uvloop sends each at once: two system
-calls here and two wake-ups at the client. Behind `OneWrite`, what is written in one step of the loop
-leaves in one piece. `uvicorn.Config(http=HttpProtocol)`.
+calls here and two wake-ups at the client. Behind `OneWrite`, what is written in one step of the
+loop leaves in one piece. `uvicorn.Config(http=HttpProtocol)`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OneWrite:
 class HttpProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._one_write = OneWrite(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, self._one_write))
 
