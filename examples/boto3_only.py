@@ -112,7 +112,8 @@ if __name__ == "__main__":
     upload()
     artifact = train()
     body = s3.get_object(Bucket=bucket, Key=artifact.split("/", 3)[3])["Body"].read()
-    print("artifact:", tarfile.open(fileobj=io.BytesIO(body)).getnames())
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        print("artifact:", archive.getnames())
     deploy(artifact)
     clusters = np.array(ask())
     species = load_iris().target

@@ -1,4 +1,4 @@
-"""What `make demo` runs: a server in a folder of its own, examples/quickstart.py against it, and the server stopped.
+"""What `make demo` runs: examples/quickstart.py against a server in a folder of its own.
 
 The quickstart is an AWS script; this file only starts and stops what answers it.
 """

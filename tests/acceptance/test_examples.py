@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from acceptance.conftest import AUDIT, ROOT, Run
 
 EXAMPLES = ROOT / "examples"
