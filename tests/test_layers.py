@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "docs": {"wire", "services", "algorithms", "cli"},
     "__main__": {"cli"},
 }
-# Algorithms are programs of their own: the server reads what they declare and never runs their code.
+# Algorithms are programs of their own: the server reads what they declare, and runs nothing.
 DECLARATIONS = {"registry", "spec"}
 # Only these may know botocore's internals; everyone else goes through wire.
 KNOWS_BOTOCORE = {"wire"}

@@ -1,4 +1,4 @@
-"""One server process for the acceptance tests, and a way to run scripts against it as a user would."""
+"""One server process for the acceptance tests, and a way to run scripts against it."""
 
 from __future__ import annotations
 

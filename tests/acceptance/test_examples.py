@@ -1,4 +1,4 @@
-"""Every file in examples/ runs, with the clients as installed, and nothing but this machine is ever asked."""
+"""Every file in examples/ runs with the clients as installed, and asks nobody else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The command line: one module a command, imported when it is asked for.
 
 Each module has `HELP` (one line), `configure(parser)` for its own flags and
-`run(arguments, settings)`, which returns the exit status. `CommandError` ends a command with one clear line.
+`run(arguments, settings)`, which returns the exit status. `CommandError` ends a command with
+one clear line.
 """
 
 from __future__ import annotations

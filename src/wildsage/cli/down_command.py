@@ -1,4 +1,4 @@
-"""`wildsage down`: stop the server and leave its jobs and endpoints running, to be adopted by the next one.
+"""`wildsage down`: stop the server; its jobs and endpoints go on, for the next one to adopt.
 
 `wildsage down --all` also ends every instance that was started from this home, and nothing else.
 """

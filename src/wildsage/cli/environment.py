@@ -32,7 +32,7 @@ def require_server(settings: Settings) -> Presence:
 def client_environment(
     settings: Settings, server: Presence, current: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Variables to set in a client's environment. `current` is the environment they are laid over."""
+    """Variables to set in a client's environment, laid over `current`."""
     current = os.environ if current is None else current
     credential = _session_credential(settings)
     bundle = str(settings.certificates / "bundle.pem")
@@ -56,7 +56,7 @@ def client_environment(
 
 
 def merged_no_proxy(current: Mapping[str, str]) -> str:
-    """Loopback never takes the proxy; what the user had stays, save what would let AWS hosts slip by."""
+    """Loopback never takes the proxy; what the user had stays, save what AWS hosts match."""
     mine = ["127.0.0.1", "localhost", "::1"]
     theirs = (current.get("no_proxy") or current.get("NO_PROXY") or "").split(",")
     kept = [h.strip() for h in theirs if h.strip() and h.strip() != "*" and "amazonaws" not in h]

@@ -1,4 +1,4 @@
-"""The generated pages of `docs/reference/`: each is a function from what the code declares to Markdown.
+"""The generated pages of `docs/reference/`: each a function from what the code declares to text.
 
     operations.py    every AWS operation of every service here: works, or answers 501
     algorithms.py    every built-in algorithm's hyperparameters, channels and metrics

@@ -14,7 +14,7 @@ def page() -> str:
         (
             "# Settings",
             "",
-            "A flag of the command line wins over the environment variable, the variable over the default.",
+            "A flag of the command line wins over the environment variable, that over the default.",
             "",
             "| variable | default | what it is |",
             "|---|---|---|",

@@ -8,8 +8,8 @@
         sagemaker = wildsage_server.client("sagemaker")
         ...
 
-Without pytest: `with LocalServer.temporary() as server: ...`. While the block is open, the variables of
-`wildsage env` are set in this process, so that code under test needs no endpoint and no credentials.
+Without pytest: `with LocalServer.temporary() as server: ...`. While the block is open, the
+variables of `wildsage env` are set in this process: code under test needs no endpoint.
 """
 
 from __future__ import annotations

@@ -11,6 +11,6 @@ from wildsage.testing import LocalServer
 
 @pytest.fixture(scope="session")
 def wildsage_server() -> Iterator[LocalServer]:
-    """A server in a temporary home on a free port, with this process's AWS variables pointing at it."""
+    """A server in a temporary home on a free port; this process's AWS variables point at it."""
     with LocalServer.temporary() as server:
         yield server
