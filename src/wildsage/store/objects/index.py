@@ -81,7 +81,6 @@ def delete_object(
     connection: sa.Connection, bucket: str, key: str, condition: Condition
 ) -> list[str]:
     """Returns the bodies that are no longer needed; a key that is not there is no error."""
-    lock_bucket(connection, bucket)
     query = sa.select(objects.c.body, objects.c.etag).where(_is(bucket, key))
     old = connection.execute(query).one_or_none()
     _check(condition, old, {"bucket": bucket, "key": key.encode()})

@@ -303,6 +303,7 @@ class Objects:
         """All of them, or none when it fails."""
 
         def work(connection: sa.Connection) -> Names:
+            index.lock_bucket(connection, bucket)
             bodies: Names = []
             for key in keys:
                 bodies += index.delete_object(connection, bucket, key, condition)

@@ -6,6 +6,8 @@ runs the work of everybody who queued up meanwhile, each in its own savepoint, i
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -57,7 +59,7 @@ class Transactions:
                     self._run(item, connection, alone=len(items) == 1)
         except BaseException as error:
             for item in items:
-                item.error = item.error or error
+                item.error = item.error or _plain(error)
         for item in items:
             item.done = True
 
@@ -71,3 +73,10 @@ class Transactions:
                 item.value = item.work(connection)
         except Exception as error:
             item.error = error
+
+
+def _plain(error: BaseException) -> BaseException:
+    """A full disk is the same error whether it is met in a file or in the database."""
+    if isinstance(error, sa.exc.OperationalError) and "disk is full" in str(error.orig):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error
