@@ -53,6 +53,20 @@ def open_body(request: HttpRequest, signed: Signed | None, receive: Receive) -> 
     return RequestBody(_checked(decoded, length, None), length, trailers)
 
 
+def forget_chunking(request: HttpRequest) -> None:
+    """After verification the headers are to tell of the body itself, not of its encoding."""
+    headers = dict(request.headers)
+    encodings = [part.strip() for part in headers.get("content-encoding", "").split(",")]
+    if "aws-chunked" in encodings:
+        encodings.remove("aws-chunked")
+        headers["content-encoding"] = ",".join(encodings)
+        if not headers["content-encoding"]:
+            del headers["content-encoding"]
+    if "x-amz-decoded-content-length" in headers:
+        headers["content-length"] = headers["x-amz-decoded-content-length"]
+    request.headers = headers
+
+
 async def _from_socket(receive: Receive) -> AsyncIterator[bytes]:
     more = True
     while more:

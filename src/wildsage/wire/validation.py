@@ -1,8 +1,8 @@
 """Constraints of the model, with AWS's texts: required, length, range, pattern, enum.
 
-`Compiler(CHECKS)` makes the function that lists what is wrong with a shape's value, each problem with
-its path below that value. AWS reports a scalar in a list or map that breaks its constraints at the
-list or map, not at the scalar.
+`Compiler(CHECKS)` makes the function that lists what is wrong with a shape's value, each problem
+with its path below that value. AWS reports a scalar in a list or map that breaks its constraints at
+the list or map, not at the scalar.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """XML bodies by the model: of rest-xml both ways, and the answers of the query protocol.
 
 `Compiler(READERS)` makes the function from a shape's elements to its value (a list of elements,
-since a flattened list repeats its own), `Compiler(writers(...))` the one that appends a value's text
-to a list of pieces. Documents with a DOCTYPE are refused, so there are no entities to expand.
+since a flattened list repeats its own), `Compiler(writers(...))` the one that appends a value's
+text to a list of pieces. Documents with a DOCTYPE are refused, so there are no entities to expand.
 """
 
 from __future__ import annotations
