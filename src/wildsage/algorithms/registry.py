@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS: dict[str, str] = {
     "kmeans": "wildsage.algorithms.kmeans",
+    "xgboost": "wildsage.algorithms.xgboost",
 }
 
 

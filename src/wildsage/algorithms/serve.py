@@ -7,6 +7,7 @@ Accept 406.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from wildsage.algorithms.base import Model
 from wildsage.algorithms.requests import InferenceRequest, PayloadError, UnsupportedType
 from wildsage.algorithms.spec import AlgorithmSpec
 from wildsage.contract.paths import Paths
-from wildsage.serving.handler import InvocationError, Reply
+from wildsage.serving.handler import Handler, InvocationError, Reply
 
 UNABLE = "unable to evaluate payload provided"
 MAX_PAYLOAD_MB = 6
@@ -72,7 +73,13 @@ def respond(model: Model, body: bytes, request: InferenceRequest) -> tuple[str, 
     return answer_type, answer
 
 
-def handler(name: str, paths: Paths) -> ModelHandler:
-    """Load the model of an algorithm from the instance's model folder."""
-    model: Model = registry.program(name).load(paths.model)
-    return ModelHandler(registry.spec(name), model)
+def handler(name: str, paths: Paths) -> Handler:
+    """Load the model of an algorithm from the instance's model folder.
+
+    A program that speaks its own dialect to clients brings its own `handler(paths)`.
+    """
+    program = registry.program(name)
+    own: Callable[[Paths], Handler] | None = getattr(program, "handler", None)
+    if own is not None:
+        return own(paths)
+    return ModelHandler(registry.spec(name), program.load(paths.model))

@@ -189,7 +189,7 @@ def _read_csv(sources: Sequence[Opener], csv_weights: bool) -> Table | None:
 
 
 def _read_parquet(sources: Sequence[Opener], csv_weights: bool) -> Table | None:
-    tables = []
+    tables: list[np.ndarray] = []
     for source in sources:
         with source() as stream:
             data = stream.read()

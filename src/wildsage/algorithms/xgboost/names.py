@@ -79,3 +79,5 @@ UPDATERS = {
 }
 MODEL_FILE = "xgboost-model"
 CHECKPOINT_FILE = "xgboost-checkpoint"
+# Kept in a model that was trained on LIBSVM: requests then count features as the training data did.
+LIBSVM_ATTRIBUTE = "wildsage_libsvm_indices"
