@@ -152,7 +152,7 @@ class Bodies:
         return removed
 
     def _batches(self) -> Iterator[list[str]]:
-        for folder in sorted(self._root.iterdir()):
+        for folder in sorted(filter(Path.is_dir, self._root.iterdir())):
             names = os.listdir(folder)
             for start in range(0, len(names), _SWEEP_BATCH):
                 yield names[start : start + _SWEEP_BATCH]
