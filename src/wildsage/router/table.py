@@ -81,6 +81,8 @@ class Route:
     scope: Scope
     endpoint: str
     variants: tuple[Variant, ...]
+    published: tuple[VariantRoute, ...] = ()
+    """What was asked for."""
     _total: float = 0.0
 
     def variant(self, name: str) -> Variant | None:
@@ -118,7 +120,7 @@ class RouteTable:
                 for v in variants
             )
             total = sum(variant.weight for variant in made)
-            self._routes[scope, endpoint] = Route(scope, endpoint, made, total)
+            self._routes[scope, endpoint] = Route(scope, endpoint, made, tuple(variants), total)
         self._ring()
 
     def withdraw(self, scope: Scope, endpoint: str) -> None:
