@@ -50,6 +50,7 @@ DRAIN_SECONDS = 65.0
 _DRAIN_PAUSE = 0.1
 _PING_SECONDS = 0.25
 _LONGEST_BACKOFF = 60.0
+_LONGEST_REASON = 1024
 
 Wake = Callable[[], None]
 Progress = Literal["ready", "waiting", "failed"]
@@ -205,7 +206,7 @@ class _Step:
         serving = self.state.serving
         kept = {instance.id for instance in serving.instances} if serving else set()
         self.state.retire([i for i in fleet.instances if i.id not in kept])
-        self.state.next, self.state.failure = None, reason
+        self.state.next, self.state.failure = None, reason[:_LONGEST_REASON]
         self.status = IN_SERVICE if serving else FAILED
         log.warning(
             "Endpoint %s: %s", self.resource.name, reason, extra={"action": "endpoint_failed"}
