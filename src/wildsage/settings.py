@@ -80,8 +80,8 @@ class Settings:
 
     @property
     def events(self) -> Path:
-        """The record of every request, one JSON object a line."""
-        return self.home / "events.jsonl"
+        """The record of every request, one file a day."""
+        return self.home / "events"
 
 
 def default_home() -> Path:

@@ -11,13 +11,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from wildsage import ids, presence
+from wildsage import presence
+from wildsage.arns import Scope
 from wildsage.cli import CommandError
 from wildsage.presence import Presence
+from wildsage.services.iam.credentials import assume
+from wildsage.services.iam.entities import ROLE as ROLE_KIND
 from wildsage.settings import Settings
+from wildsage.store.changes import Changes
+from wildsage.store.database import Database
 from wildsage.store.home import living_holder
+from wildsage.store.resources import Resources
+from wildsage.wire.context import Credential
 
 ROLE = "SageMakerRole"
+SESSION = "wildsage"
 SESSION_SECONDS = 30 * 24 * 3600
 
 
@@ -63,7 +71,12 @@ def merged_no_proxy(current: Mapping[str, str]) -> str:
     return ",".join(dict.fromkeys(mine + kept))
 
 
-def _session_credential(settings: Settings):  # type: ignore[no-untyped-def]
-    from wildsage.services.iam.credentials import session_credentials
-
-    raise CommandError(f"{session_credentials} {ids}")
+def _session_credential(settings: Settings) -> Credential:
+    """A session of the role, made in the store itself: who may read the home needs no key."""
+    database = Database(settings.database_url)
+    try:
+        resources = Resources(database, Changes())
+        role = resources.get(ROLE_KIND, Scope(settings.account, ""), ROLE)
+        return assume(resources, role, SESSION, SESSION_SECONDS)
+    finally:
+        database.close()

@@ -23,7 +23,7 @@ def section(spec: AlgorithmSpec) -> list[str]:
     return [
         f"## {spec.name}",
         "",
-        f"{spec.title}. Images {images}. {'Several instances.' if spec.distributed else ''}".strip(),
+        f"{spec.title}. Images {images}." + (" Several instances." if spec.distributed else ""),
         "",
         *HYPERPARAMETER_HEAD,
         *(hyperparameter_row(parameter) for parameter in shown),
