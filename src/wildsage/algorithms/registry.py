@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS: dict[str, str] = {
     "kmeans": "wildsage.algorithms.kmeans",
+    "linear-learner": "wildsage.algorithms.linear_learner",
     "xgboost": "wildsage.algorithms.xgboost",
 }
 

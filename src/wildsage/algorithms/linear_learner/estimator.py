@@ -1,0 +1,239 @@
+"""`LinearLearner`: the algorithm as a library, in scikit-learn's conventions.
+
+    LinearLearner("binary_classifier").fit(X, y).predict(X)
+
+Parameters are the hyperparameters of the SageMaker algorithm under their own names. Classes may be
+any labels; `num_classes` and `feature_dim` are read off the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildsage.algorithms.base import Estimator, as_features
+from wildsage.algorithms.linear_learner.model import LinearModel
+from wildsage.algorithms.linear_learner.scaling import Features
+from wildsage.algorithms.linear_learner.sources import MemorySource
+from wildsage.algorithms.linear_learner.spec import SPEC
+from wildsage.algorithms.linear_learner.training import EpochReport, Trainer, finished_model
+from wildsage.algorithms.spec import as_text
+from wildsage.contract.failure import ClientError
+
+Array = NDArray[Any]
+
+
+class LinearLearner(Estimator):
+    """A linear classifier or regressor; many are trained, the best is kept.
+
+    Learned: `coef_`, `intercept_`, `classes_`, `threshold_` (on the margin), `n_features_in_`,
+    `n_iter_` (epochs), `best_hyperparameters_`, `history_`.
+    """
+
+    def __init__(
+        self,
+        predictor_type: str = "binary_classifier",
+        *,
+        mini_batch_size: int = 1000,
+        epochs: int = 15,
+        num_models: int | str = "auto",
+        num_calibration_samples: int | str = 10_000_000,
+        optimizer: str = "auto",
+        loss: str = "auto",
+        learning_rate: float | str = "auto",
+        wd: float | str = "auto",
+        l1: float | str = "auto",
+        momentum: float | str = "auto",
+        beta_1: float | str = "auto",
+        beta_2: float | str = "auto",
+        bias_lr_mult: float | str = "auto",
+        bias_wd_mult: float | str = "auto",
+        use_bias: bool = True,
+        use_lr_scheduler: bool = True,
+        lr_scheduler_step: int | str = "auto",
+        lr_scheduler_factor: float | str = "auto",
+        lr_scheduler_minimum_lr: float | str = "auto",
+        init_method: str = "uniform",
+        init_scale: float = 0.07,
+        init_sigma: float = 0.01,
+        init_bias: float = 0.0,
+        normalize_data: bool | str = True,
+        normalize_label: bool | str = "auto",
+        unbias_data: bool | str = "auto",
+        unbias_label: bool | str = "auto",
+        num_point_for_scaler: int = 10_000,
+        positive_example_weight_mult: float | str = 1.0,
+        balance_multiclass_weights: bool = False,
+        binary_classifier_model_selection_criteria: str = "accuracy",
+        target_recall: float = 0.8,
+        target_precision: float = 0.8,
+        f_beta: float = 1.0,
+        accuracy_top_k: int = 3,
+        margin: float = 1.0,
+        quantile: float = 0.5,
+        loss_insensitivity: float = 0.01,
+        huber_delta: float = 1.0,
+        early_stopping_patience: int = 3,
+        early_stopping_tolerance: float = 0.001,
+        random_state: int = 0,
+    ) -> None:
+        self.predictor_type = predictor_type
+        self.mini_batch_size = mini_batch_size
+        self.epochs = epochs
+        self.num_models = num_models
+        self.num_calibration_samples = num_calibration_samples
+        self.optimizer = optimizer
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.wd = wd
+        self.l1 = l1
+        self.momentum = momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.bias_lr_mult = bias_lr_mult
+        self.bias_wd_mult = bias_wd_mult
+        self.use_bias = use_bias
+        self.use_lr_scheduler = use_lr_scheduler
+        self.lr_scheduler_step = lr_scheduler_step
+        self.lr_scheduler_factor = lr_scheduler_factor
+        self.lr_scheduler_minimum_lr = lr_scheduler_minimum_lr
+        self.init_method = init_method
+        self.init_scale = init_scale
+        self.init_sigma = init_sigma
+        self.init_bias = init_bias
+        self.normalize_data = normalize_data
+        self.normalize_label = normalize_label
+        self.unbias_data = unbias_data
+        self.unbias_label = unbias_label
+        self.num_point_for_scaler = num_point_for_scaler
+        self.positive_example_weight_mult = positive_example_weight_mult
+        self.balance_multiclass_weights = balance_multiclass_weights
+        self.binary_classifier_model_selection_criteria = binary_classifier_model_selection_criteria
+        self.target_recall = target_recall
+        self.target_precision = target_precision
+        self.f_beta = f_beta
+        self.accuracy_top_k = accuracy_top_k
+        self.margin = margin
+        self.quantile = quantile
+        self.loss_insensitivity = loss_insensitivity
+        self.huber_delta = huber_delta
+        self.early_stopping_patience = early_stopping_patience
+        self.early_stopping_tolerance = early_stopping_tolerance
+        self.random_state = random_state
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "regressor" if self.predictor_type == "regressor" else "classifier"
+
+    @property
+    def _estimator_type(self) -> str:
+        return self.kind
+
+    # --- learning --------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+        """Train on rows `X` with labels `y`; models are judged on `validation`, a pair, if
+        given."""
+        features = as_features(X)
+        labels = self._learn_labels(y)
+        if len(labels) != features.shape[0]:
+            raise ValueError(f"X has {features.shape[0]} rows, y has {len(labels)}")
+        hyperparameters = self.hyperparameters()
+        judged = None
+        if validation is not None:
+            judged = MemorySource([(as_features(validation[0]), self._encode(validation[1]))])
+        source = MemorySource([(features, labels)])
+        seed = int(self.random_state)
+        trainer = Trainer.start(source, judged, hyperparameters, seed=seed)
+        self.history_: list[EpochReport] = list(trainer.epochs())
+        choice = trainer.choose()
+        self.model_: LinearModel = finished_model(trainer, choice)
+        self.coef_ = self.model_.weight.T
+        self.intercept_ = self.model_.bias
+        self.threshold_ = self.model_.threshold
+        self.n_features_in_ = int(features.shape[1])
+        self.n_iter_ = trainer.next_epoch
+        self.best_hyperparameters_ = trainer.plan.candidates.describe(choice.model, hyperparameters)
+        return self
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The typed hyperparameters, checked as those of a training job are."""
+        given = {n: v for n, v in self.get_params().items() if n != "random_state"}
+        raw = {name: as_text(value) for name, value in given.items()}
+        if self.predictor_type == "multiclass_classifier":
+            raw["num_classes"] = str(max(3, len(self.classes_)))
+        try:
+            return SPEC.validate(raw)
+        except ClientError as error:
+            raise ValueError(str(error)) from error
+
+    def _learn_labels(self, y: Any) -> Array:
+        if self.kind == "classifier":
+            self.classes_: Array = np.unique(np.asarray(y))
+            if self.predictor_type == "binary_classifier" and len(self.classes_) != 2:
+                raise ValueError(f"Two classes are needed, found {len(self.classes_)}")
+        return self._encode(y)
+
+    def _encode(self, y: Any) -> Array:
+        labels = np.asarray(y)
+        if labels.ndim != 1:
+            raise ValueError(f"y should be one label per row, got shape {labels.shape}")
+        if self.kind == "regressor":
+            return np.asarray(labels, np.float32)
+        if not np.isin(labels, self.classes_).all():
+            raise ValueError("a label is not among the classes of the training data")
+        return np.searchsorted(self.classes_, labels).astype(np.float32)
+
+    # --- answering -------------------------------------------------------------------------------
+
+    def decision_function(self, X: Any) -> Array:
+        """Distances from the calibrated threshold (binary: positive means the second class), or the
+        margins of all classes."""
+        margins = self.model_.margins(self._rows(X))
+        if self.predictor_type == "binary_classifier":
+            return np.asarray(margins[:, 0] - self.threshold_)
+        return margins[:, : len(self.classes_)]
+
+    def predict(self, X: Any) -> Array:
+        if self.predictor_type == "regressor":
+            return np.asarray(self.model_.margins(self._rows(X))[:, 0])
+        decision = self.decision_function(X)
+        if self.predictor_type == "binary_classifier":
+            return np.asarray(self.classes_[(decision >= 0).astype(np.intp)])
+        return np.asarray(self.classes_[decision.argmax(axis=1)])
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities per class. The calibrated threshold need not be at one half."""
+        if self.hyperparameters()["loss"] == "hinge_loss" or self.kind == "regressor":
+            raise AttributeError("probabilities come with the logistic and softmax losses only")
+        scores = self.model_.probabilities(self.model_.margins(self._rows(X)))
+        if self.predictor_type == "binary_classifier":
+            return np.hstack([1 - scores, scores])
+        return scores[:, : len(self.classes_)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Accuracy, or R squared."""
+        predicted = self.predict(X)
+        if self.kind == "classifier":
+            return float(np.mean(predicted == np.asarray(y)))
+        truth = np.asarray(y, np.float64)
+        return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+    def metrics(self, X: Any, y: Any) -> Mapping[str, float]:
+        """The figures of the training job's final log block, for these rows."""
+        self.require_fit()
+        source = MemorySource([(self._rows(X), self._encode(y))])
+        return self.model_.metrics(source, self.hyperparameters())
+
+    def _rows(self, X: Any) -> Features:
+        self.require_fit()
+        features = as_features(X)
+        if features.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {features.shape[1]} features, but LinearLearner is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return features
