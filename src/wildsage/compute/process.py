@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SOURCE = str(Path(wildsage.__file__).resolve().parent.parent)
 _PROBE_SECONDS = 20
 _KILL_SECONDS = 10.0
+_KILL_LOOK_MS = 20
 
 
 class ProcessCompute:
@@ -142,7 +144,8 @@ class ProcessCompute:
 
     def running(self) -> list[Path]:
         locks = self._instances.glob("*/*/*/*/supervisor.lock")
-        return sorted(lock.parent for lock in locks if self._lives(lock.parent))
+        alive = ("starting", "running")
+        return sorted(lock.parent for lock in locks if self.status(lock.parent).state in alive)
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -156,12 +159,15 @@ class ProcessCompute:
             return
         with _opened_alive(root) as alive:
             _send(root, supervisor.KILL)
-            if alive is None or not self._lives(root):
+            if alive is None:
                 return
             poll = select.poll()
             poll.register(alive, 0)
-            if not poll.poll(_KILL_SECONDS * 1000):
-                raise TimeoutError(f"the supervisor of {root} does not end")
+            deadline = time.monotonic() + _KILL_SECONDS
+            while self._lives(root):  # a reader that came too late is told of no end: look again
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the supervisor of {root} does not end")
+                poll.poll(_KILL_LOOK_MS)
 
     def remove(self, root: Path) -> None:
         self.kill(root)

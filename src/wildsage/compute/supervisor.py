@@ -27,8 +27,10 @@ from typing import Any
 
 from wildsage.compute import isolation
 
-LOCK_FD = 3
-ALIVE_FD = 4
+# In this order: Linux closes the files of a process that dies from the last to the first, so the
+# lock is free by the time that `alive` tells of the end.
+ALIVE_FD = 3
+LOCK_FD = 4
 STOP, KILL = b"s", b"k"
 
 _CHUNK = 1 << 16
@@ -45,6 +47,7 @@ _CHANGED_SIGNALS = (
     signal.SIGPIPE,
     signal.SIGXFSZ,
 )
+_PASSED_ON = (signal.SIGTERM, signal.SIGQUIT)
 
 Spec = dict[str, Any]
 
@@ -126,12 +129,12 @@ class Supervisor:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         isolation.adopt_orphans()
+        if self._spec["feeds"]:
+            self._feeder = self._fork_feeder()  # before the pipes, whose ends it must not hold
         self._control = os.open("control", os.O_RDWR | os.O_NONBLOCK)
         signal.signal(signal.SIGTERM, lambda *_: self._request(STOP))
         output, program_output = os.pipe()
         status, guardian_status = os.pipe()
-        if self._spec["feeds"]:
-            self._feeder = self._fork_feeder()
         limits = isolation.Limits(self._spec)
         self._guardian = self._fork_guardian(program_output, guardian_status, limits)
         os.close(program_output)
@@ -159,12 +162,14 @@ class Supervisor:
             isolation.enter_processes(self._spec["isolation"])
         except OSError as error:
             failure = str(error)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until the guardian can listen
         pid = os.fork()
         if pid == 0:
             try:
                 Guardian(self._spec, output, status).run(limits, failure)
             finally:
                 os._exit(1)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         return pid
 
     def _request(self, request: bytes) -> None:
@@ -291,8 +296,9 @@ class Guardian:
         self._owed = 0
 
     def run(self, limits: isolation.Limits, failure: str) -> None:
-        signal.signal(signal.SIGTERM, self._forward)
-        signal.signal(signal.SIGQUIT, self._forward)
+        for number in _PASSED_ON:
+            signal.signal(number, self._forward)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         isolation.die_with_parent(signal.SIGQUIT)
         isolation.adopt_orphans()
         try:
@@ -331,12 +337,12 @@ class Guardian:
                 os.write(complaint, str(error).encode())
             finally:
                 os._exit(127)
-        self._program = pid
         os.close(complaint)
         message = os.read(trouble, 4096)
         os.close(trouble)
         if message:
             raise OSError(message.decode("utf-8", "replace"))
+        self._program = pid  # not before: until its exec it has no group that a signal would reach
 
     def _exec(self) -> None:
         os.setsid()
