@@ -119,9 +119,10 @@ def services_signed_as(signing_name: str) -> tuple[str, ...]:
 
 def validate(operation: Operation, request: dict[str, Any]) -> None:
     """Hold a request against the model's constraints; ApiError lists what is wrong."""
-    problems = operation.check(request) if operation.check else ()
-    if problems:
-        service = operation.service
+    service = operation.service
+    if operation.check is None or service.name in quirks.UNCHECKED:
+        return
+    if problems := operation.check(request):
         usual = quirks.VALIDATION_CODES_OF_PROTOCOL.get(service.protocol, "ValidationException")
         code = quirks.VALIDATION_CODES.get(service.name, usual)
         raise ApiError(code, validation.message(problems))
