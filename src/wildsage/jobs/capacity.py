@@ -1,7 +1,7 @@
 """What instance types mean on this machine, and who may use its cores.
 
-A job asks for the vCPUs of all its instances, but never for more than there are, so every job fits
-when it runs alone. When cores are taken, jobs wait in the order of their creation; nobody overtakes.
+A job asks for the vCPUs of all its instances, but for no more than there are: each job fits when it
+runs alone. When cores are taken, jobs wait in the order of their creation; nobody overtakes.
 Endpoints do not ask: an endpoint and a job share the machine, and the job gives way (`nice`).
 """
 
