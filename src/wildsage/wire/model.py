@@ -37,6 +37,7 @@ class Operation:
         self.input: Shape | None = model.input_shape
         self.output: Shape | None = model.output_shape
         self.signed: bool = model.auth_type != "none"
+        self.deprecated: bool = model.deprecated
 
     @cached_property
     def streaming_member(self) -> str | None:

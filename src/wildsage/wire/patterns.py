@@ -27,6 +27,7 @@ _POSIX = {
 }
 _PROPERTY = re.compile(r"\\p\{(?:Is)?(\w+)\}")
 _SURROGATES = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", re.IGNORECASE)
+_REPEATED_END = re.compile(r"(?<!\\)\$\{1,[0-9]+\}")
 _HYPHEN = re.compile(r"(\\[wds])-(?=[^\]])")
 _SCANNED = 0x20000  # the planes that are scanned; whatever lies above is a letter
 
@@ -43,7 +44,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
 def _translate(pattern: str) -> str:
     if "\\" not in pattern:
         return pattern
-    text = _SURROGATES.sub(_join_surrogates, pattern)
+    text = _REPEATED_END.sub("$", pattern)
+    text = _SURROGATES.sub(_join_surrogates, text)
     text = _HYPHEN.sub(r"\1\\-", text)
     if "\\p{" in text:
         text = _expand_properties(text)

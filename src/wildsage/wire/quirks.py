@@ -7,7 +7,7 @@ from __future__ import annotations
 SERVICES_OF_SIGNING_NAME: dict[str, tuple[str, ...]] = {
     "apigateway": ("apigateway", "apigatewayv2"),
     "elasticmapreduce": ("emr",),
-    "email": ("ses", "sesv2"),
+    "ses": ("ses", "sesv2"),
     "forecast": ("forecast", "forecastquery"),
     "kinesisanalytics": ("kinesisanalyticsv2", "kinesisanalytics"),
     "kinesisvideo": ("kinesisvideo", "kinesis-video-media", "kinesis-video-archived-media"),

@@ -24,6 +24,7 @@ class _Route:
     literals: Mapping[str, str | None]
     parameters: frozenset[str]  # required ones
     headers: frozenset[str]
+    deprecated: bool
 
     def fits(self, given: Mapping[str, str]) -> bool:
         return all(
@@ -35,8 +36,8 @@ class _Route:
         return len(self.parameters - given.keys()) + len(self.headers - headers.keys())
 
     @property
-    def weight(self) -> tuple[int, int]:
-        return len(self.literals), len(self.parameters) + len(self.headers)
+    def weight(self) -> tuple[int, int, bool]:
+        return len(self.literals), len(self.parameters) + len(self.headers), not self.deprecated
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Routes:
             operation = service.operation(name)
             path, _, query = operation.uri.partition("?")
             template = templates.setdefault(path.rstrip("/") or "/", _template(path))
-            route = _Route(name, _literals(query), *_required(operation.input))
+            required = _required(operation.input)
+            route = _Route(name, _literals(query), *required, operation.deprecated)
             template.methods.setdefault(operation.method, []).append(route)
         self._templates = [templates[path] for path in sorted(templates, key=_order)]
 
