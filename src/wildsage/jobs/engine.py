@@ -59,6 +59,9 @@ class Reconciler(Protocol):
     @property
     def kind(self) -> str: ...
 
+    def adopt(self) -> None:
+        """Once, before the first step: take over what an earlier server left running."""
+
     def reconcile(self, resource: Resource) -> Outcome:
         """One idempotent step; runs in a worker thread, outside any transaction."""
 
@@ -90,6 +93,8 @@ class Engine:
         self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
+        for reconciler in self._reconcilers.values():
+            reconciler.adopt()
         self._unsubscribe = self._changes.subscribe(self._kinds, lambda *_: self.wake())
         for name, run in (("engine", self._dispatch), ("leases", self._renew)):
             thread = threading.Thread(target=run, name=name, daemon=True)
@@ -103,6 +108,7 @@ class Engine:
             self._state.notify_all()
         if self._unsubscribe:
             self._unsubscribe()
+            self._unsubscribe = None
         for thread in self._threads:
             thread.join()
         self._pool.shutdown()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,12 +33,12 @@ from wildsage.jobs.verdicts import Verdict
 from wildsage.store.errors import NotFound
 from wildsage.store.logs import Logs
 from wildsage.store.objects.store import Objects
-from wildsage.store.resources import Resource, Resources
+from wildsage.store.resources import Change, Resource, Resources
 
 log = logging.getLogger(__name__)
 
 _NICE = 5
-_LOOK_AGAIN = 2.0  # seconds until a running job is looked at, though its end wakes us
+_LOOK_AGAIN = 5.0  # seconds until a running job is looked at, though its end wakes us
 _STOP_GRACE = 120.0
 
 Credentials = Callable[[str, str], Mapping[str, str]]
@@ -66,14 +65,11 @@ class TrainingJobs:
     _cores: Cores = field(init=False)
     _addresses: Addresses = field(default_factory=Addresses, init=False)
     _saved: dict[str, artifacts.Seen] = field(default_factory=dict, init=False)
-    _adoption: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _adopted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._cores = Cores(self.compute.capacity().cpus)
 
     def reconcile(self, resource: Resource) -> Outcome:
-        self._adopt()
         job = TrainingJob(resource)
         steps = {
             "Starting": self._starting,
@@ -93,24 +89,23 @@ class TrainingJobs:
 
     # -- after a restart -------------------------------------------------------------------------
 
-    def _adopt(self) -> None:
-        """Enter the jobs that run, and remove folders that no job claims any more. Once."""
-        with self._adoption:
-            if self._adopted:
-                return
-            alive: set[Path] = set()
-            for resource in self.resources.all(KIND):
-                job = TrainingJob(resource)
-                if resource.status in states.ENDED:
-                    continue
-                alive.add(job.roots(self.instances)[0].parent)
-                if job.secondary not in ("Starting", "Pending"):
-                    self._cores.hold(job.key, resource.created, job.cpus)
-                self._addresses.hold(job.key, job.state.get("Addresses", []))
-            for folder in self.instances.glob(f"{KIND}/*/*"):
-                if folder not in alive:
-                    self._remove(list(folder.iterdir()), folder)
-            self._adopted = True
+    def adopt(self) -> None:
+        """Enter the jobs that run, and remove folders that no job claims any more."""
+        alive: set[Path] = set()
+        for resource in self.resources.all(KIND):
+            if resource.status in states.ENDED:
+                continue
+            job = TrainingJob(resource)
+            alive.add(job.roots(self.instances)[0].parent)
+            if job.secondary not in ("Starting", "Pending"):
+                self._cores.hold(job.key, resource.created, job.cpus)
+            self._addresses.hold(job.key, job.state.get("Addresses", []))
+            self.resources.modify(
+                KIND, resource.scope, resource.name, lambda _: Change(due=clock.now())
+            )
+        for folder in self.instances.glob(f"{KIND}/*/*"):
+            if folder not in alive:
+                self._remove(list(folder.iterdir()), folder)
 
     # -- the steps -------------------------------------------------------------------------------
 
