@@ -11,16 +11,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
 
-from wildsage import clock
-from wildsage.algorithms import registry
-from wildsage.algorithms.reporting import AlgorithmLog, write_line
+from wildsage.algorithms import registry, training
+from wildsage.algorithms.reporting import write_line
 from wildsage.algorithms.spec import AlgorithmSpec
 from wildsage.contract import failure
 from wildsage.contract.env import TrainingEnvironment
-
-_DEFAULTS_FILE = "/opt/amazon/lib/python3.8/site-packages/algorithm/resources/default-input.json"
 
 
 class StopSignal:
@@ -54,57 +50,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def train(spec: AlgorithmSpec) -> None:
     """Run a training job on this instance."""
-    start = clock.now()
     stop = StopSignal()
     stop.install()
-    environment = TrainingEnvironment.load()
-    log = AlgorithmLog(environment.current_host, spec.log_name or spec.name)
-    hyperparameters = configure(spec, environment, log)
-    from wildsage.algorithms.base import TrainingJob
-
-    program = registry.program(spec.name)
-    job = TrainingJob.create(spec, environment, hyperparameters, stopping=stop, log=log)
-    setup = (clock.now() - start) * 1000
-    try:
-        program.train(job)
-    finally:
-        job.cluster.close()
-    if spec.announces_configuration:
-        total = (clock.now() - start) * 1000
-        log.metrics_json({"setuptime": setup, "totaltime": total}, start)
-
-
-def configure(
-    spec: AlgorithmSpec, environment: TrainingEnvironment, log: AlgorithmLog
-) -> dict[str, Any]:
-    """Merge, announce and validate hyperparameters; validate channels."""
-    provided = dict(environment.hyperparameters)
-    if spec.announces_configuration:
-        defaults = spec.default_configuration()
-        source = environment.paths.hyperparameters
-        log.info(f"Reading default configuration from {_DEFAULTS_FILE}: {defaults}")
-        log.info(f"Merging with provided configuration from {source}: {provided}")
-        log.info(f"Final configuration: {defaults | provided}")
-    values = spec.validate(provided)
-    entries = {
-        name: {
-            "ContentType": config.content_type or "",
-            "TrainingInputMode": config.mode,
-            "S3DistributionType": config.distribution,
-        }
-        for name, config in environment.channels.items()
-    }
-    spec.validate_channels(entries)
-    return values
+    training.execute(spec, TrainingEnvironment.load(), stopping=stop)
 
 
 def serve(name: str) -> int:
-    """Answer requests until told to stop."""
+    """Answer requests until told to stop; the exit code."""
     from wildsage.algorithms.serve import handler
     from wildsage.serving.server import serve as run_server
 
-    run_server(partial(handler, name))
-    return 0
+    return run_server(partial(handler, name))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Accept 406.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +73,13 @@ def respond(model: Model, body: bytes, request: InferenceRequest) -> tuple[str, 
 
 
 def handler(name: str, paths: Paths) -> Handler:
-    """Load the model of an algorithm from the instance's model folder.
+    """The handler of an algorithm's model in the instance's model folder.
 
-    A program that speaks its own dialect to clients brings its own `handler(paths)`.
+    A program may bring its own `handler(paths)` where the model does not answer in the usual way.
     """
     program = registry.program(name)
-    own: Callable[[Paths], Handler] | None = getattr(program, "handler", None)
+    own = getattr(program, "handler", None)
     if own is not None:
-        return own(paths)
+        made: Handler = own(paths)
+        return made
     return ModelHandler(registry.spec(name), program.load(paths.model))

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from wildsage import clock
+from wildsage.contract.failure import InternalServerError
 from wildsage.contract.paths import Paths
 
 _HEADER = struct.Struct("<II")
 _MAGIC = 0xCED7230A
+PIPE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,19 @@ class ChannelConfig:
         """The channel's bytes, a stream at a time; each is closed when the next is asked for."""
         sources = [self.paths.pipe(self.name, epoch)] if self.is_pipe else self.files()
         for source in sources:
+            if self.is_pipe:
+                _await_pipe(source)
             with open(source, "rb", buffering=0 if self.is_pipe else -1) as stream:
                 yield stream
+
+
+def _await_pipe(pipe: Path) -> None:
+    """The next epoch's pipe is made when the one before it is being read: it may take a moment."""
+    deadline = clock.monotonic() + PIPE_SECONDS
+    while not pipe.exists():
+        if clock.monotonic() > deadline:
+            raise InternalServerError(f"There is no pipe {pipe.name} to read from.")
+        clock.sleep(0.01)
 
 
 def _is_data(path: Path, folder: Path) -> bool:

@@ -1,0 +1,15 @@
+"""Every built-in algorithm keeps the contract of `wildsage.algorithms.checks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from wildsage.algorithms import checks, registry
+
+
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", registry.ALGORITHMS)
+def test_contract(name: str, check: Callable[[str], None]) -> None:
+    check(name)
