@@ -28,6 +28,8 @@ def _translating(handler: Handler) -> Handler:
         async def later(ctx: Any, request: dict[str, Any]) -> Any:
             try:
                 return await asynchronous(ctx, request)
+            except FileNotFoundError as error:  # a body cannot be read twice, so no second try
+                raise internal_error() from error
             except (StoreError, OSError) as error:
                 raise translate(error) from error
 
@@ -57,6 +59,10 @@ def storage_full() -> ApiError:
     """507 and not 500, so that clients do not send gigabytes again and again."""
     text = "We could not store the data: there is no space left where wildsage keeps objects."
     return ApiError("InternalError", text, 507)
+
+
+def internal_error() -> ApiError:
+    return ApiError("InternalError", "We encountered an internal error. Please try again.", 500)
 
 
 def invalid_argument(message: str, name: str, value: object) -> ApiError:

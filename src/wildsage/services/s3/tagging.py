@@ -14,7 +14,7 @@ from wildsage.services.s3.common import (
     tag_set,
     tags_of_set,
 )
-from wildsage.services.s3.errors import malformed_xml, operations
+from wildsage.services.s3.errors import invalid_argument, malformed_xml, operations
 from wildsage.store.objects.types import ObjectPart, StoredObject
 
 
@@ -43,7 +43,10 @@ def delete_object_tagging(ctx: Ctx, request: dict[str, Any]) -> None:
 
 def get_object_attributes(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
     stored = _stored(ctx, request)
-    wanted = request["ObjectAttributes"]
+    wanted = request.get("ObjectAttributes") or []
+    if not wanted:
+        text = "The x-amz-object-attributes header specifying the attributes to be retrieved is "
+        raise invalid_argument(text + "either missing or empty", "x-amz-object-attributes", "")
     output: dict[str, Any] = {"LastModified": stored.modified}
     if "ETag" in wanted:
         output["ETag"] = stored.etag
