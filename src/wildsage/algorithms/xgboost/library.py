@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,24 @@ def load() -> Any:
     except ImportError as error:
         raise ClientError(MISSING) from error
     return xgboost
+
+
+def prepare() -> Any:
+    """`load` for a program of its own: quicker, with memory kept and warnings in the log.
+
+    Importing XGBoost imports scikit-learn for the sake of wrappers that no job uses, two thirds of
+    the time; it is hidden meanwhile.
+    """
+    keep_memory()
+    show_warnings()
+    hidden = "sklearn" not in sys.modules and "xgboost" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        return load()
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]
 
 
 def matrix(table: Table, objective: str = "") -> Any:
@@ -104,12 +124,12 @@ def translate(error: Exception) -> ContractError:
 
 def show_warnings() -> None:
     """The library's warnings as log lines instead of Python's."""
-    import warnings
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         warn(" ".join(str(message).split()))
 
     warnings.showwarning = show
+    warnings.filterwarnings("always", category=UserWarning, module="xgboost")
 
 
 def keep_memory() -> None:

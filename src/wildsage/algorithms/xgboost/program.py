@@ -32,9 +32,7 @@ _NON_NEGATIVE = ("count:poisson", "reg:tweedie", "reg:gamma", "survival:aft")
 
 def train(job: TrainingJob) -> None:
     """Train on this host's share of the data and, on the first host, write the model."""
-    library.keep_memory()
-    library.load()
-    library.show_warnings()
+    library.prepare()
     channels = {name: channel.config for name, channel in job.channels.items()}
     tables, share = _read_share(channels, job)
     shares = distributed.exchange(job.cluster, share)
@@ -47,6 +45,7 @@ def train(job: TrainingJob) -> None:
 
 def handler(paths: Paths) -> XGBoostHandler:
     """The model of an endpoint."""
+    library.prepare()
     return XGBoostHandler.load(paths.model)
 
 

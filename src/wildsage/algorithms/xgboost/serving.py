@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wildsage.algorithms.spec import CSV, base_type
-from wildsage.algorithms.xgboost import library, requests, responses
+from wildsage.algorithms.xgboost import requests, responses
 from wildsage.algorithms.xgboost.log import info
 from wildsage.algorithms.xgboost.names import LIBSVM_ATTRIBUTE
 from wildsage.algorithms.xgboost.predicting import Ensemble, load_ensemble
@@ -58,7 +58,6 @@ class XGBoostHandler:
 
     @classmethod
     def load(cls, folder: Path, options: Options | None = None) -> XGBoostHandler:
-        library.show_warnings()
         options = options or Options.from_environment()
         return cls(load_ensemble(folder, every=options.ensemble), options)
 

@@ -272,7 +272,7 @@ SPEC = XGBoostSpec(
     accepts=(TEXT_CSV, JSON, JSONLINES, RECORDIO),
     rules=(_check_objective, _check_updater, _check_metrics, _check_constraints),
     announces_configuration=False,
-    first_lines=(),
+    first_lines=("Docker entrypoint called with argument(s): {command}",),
     distributed=True,
     paper="https://arxiv.org/abs/1603.02754",
 )
