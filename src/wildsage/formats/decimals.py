@@ -132,9 +132,15 @@ class _Reader:
 
     def numbers(self, at: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values and validity of the fields that end at marks `at` and hold `spans` - 1 marks."""
-        previous = self.kinds[at - 1]
+        values, good = self._plain(at, spans)
+        self._exponents(at, spans, values, good)
+        values[~good] = np.nan
+        return values, good
+
+    def _plain(self, at: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `numbers`, without exponents: sign, digits, dot, digits."""
         values = self.runs[at]
-        has_dot = (previous == _DOT) & (spans > 1)
+        has_dot = (self.kinds[at - 1] == _DOT) & (spans > 1)
         values = self._with_fractions(at, values, has_dot)
         digits = self.lengths[at] > 0
         inner = spans - 1 - has_dot
@@ -144,10 +150,7 @@ class _Reader:
         negative = sign == _MINUS
         signed = (inner == 1) & (negative | (sign == _PLUS)) & (self.lengths[first] == 0)
         np.negative(values, out=values, where=signed & negative)
-        good = digits & ((inner == 0) | signed)
-        self._exponents(at, spans, values, good)
-        values[~good] = np.nan
-        return values, good
+        return values, digits & ((inner == 0) | signed)
 
     def _with_fractions(
         self, at: np.ndarray, values: np.ndarray, has_dot: np.ndarray
@@ -180,7 +183,7 @@ class _Reader:
         if not fits.any():
             return
         index, end, letter, negative = index[fits], end[fits], letter[fits], signs[fits] == _MINUS
-        mantissas, valid = self.numbers(letter, spans_left[fits])
+        mantissas, valid = self._plain(letter, spans_left[fits])
         size = np.minimum(self.runs[end], 400.0)
         values[index] = _scaled(mantissas, np.where(negative, -size, size))
         good[index] = valid
