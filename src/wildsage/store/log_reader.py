@@ -17,7 +17,8 @@ from typing import NamedTuple
 from wildsage import logfile
 from wildsage.logfile import LogEvent
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 17  # read at once, at most; a search by time stops at a span of this size
+_FIRST_CHUNK = 1 << 12
 
 
 class Line(NamedTuple):
@@ -36,8 +37,10 @@ class LogReader:
     def size(self) -> int:
         """The file's length up to its last whole line; 0 when there is no file yet."""
         end = self._length()
-        while end > 0:
-            start = max(0, end - _CHUNK)
+        for chunk in _chunks():
+            if end <= 0:
+                break
+            start = max(0, end - chunk)
             newline = self._read(start, end - start).rfind(b"\n")
             if newline >= 0:
                 return start + newline + 1
@@ -51,8 +54,11 @@ class LogReader:
     def forward(self, offset: int) -> Iterator[Line]:
         """The lines from `offset`, which is a boundary, to the end of the file."""
         rest = b""
-        while chunk := self._read(offset + len(rest), _CHUNK):
-            block = rest + chunk
+        for chunk in _chunks():
+            read = self._read(offset + len(rest), chunk)
+            if not read:
+                return
+            block = rest + read
             cut = block.rfind(b"\n") + 1
             yield from _lines(block[:cut], offset)
             rest = block[cut:]
@@ -61,8 +67,10 @@ class LogReader:
     def backward(self, offset: int) -> Iterator[Line]:
         """The lines that end at or before `offset`, which is a boundary; the last one first."""
         rest = b""
-        while offset > 0:
-            start = max(0, offset - _CHUNK)
+        for chunk in _chunks():
+            if offset <= 0:
+                return
+            start = max(0, offset - chunk)
             block = self._read(start, offset - start) + rest
             cut = block.find(b"\n") + 1 if start > 0 else 0
             yield from reversed(list(_lines(block[cut:], start + cut)))
@@ -108,13 +116,18 @@ class LogReader:
 
     def _align(self, offset: int) -> int:
         """The first boundary at or after `offset`."""
+        if offset <= 0:
+            return 0
         position = offset - 1
-        while position >= 0 and (chunk := self._read(position, _CHUNK)):
-            newline = chunk.find(b"\n")
+        for chunk in _chunks():
+            read = self._read(position, chunk)
+            newline = read.find(b"\n")
             if newline >= 0:
                 return position + newline + 1
-            position += len(chunk)
-        return max(position, 0)
+            if not read:
+                break
+            position += len(read)
+        return position
 
     def _length(self) -> int:
         try:
@@ -131,6 +144,14 @@ class LogReader:
             return os.pread(descriptor, length, offset)
         finally:
             os.close(descriptor)
+
+
+def _chunks() -> Iterator[int]:
+    """How much to read each time: little for one line, more for many."""
+    size = min(_FIRST_CHUNK, _CHUNK)
+    while True:
+        yield size
+        size = min(2 * size, _CHUNK)
 
 
 def _lines(block: bytes, offset: int) -> Iterator[Line]:

@@ -101,9 +101,13 @@ class LogRows:
             "kms_key": kms_key,
             "tags": dict(tags),
         }
-        insert = self._database.insert(groups).values(values).on_conflict_do_nothing()
+        return self._insert(groups, values)
+
+    def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        insert = self._database.insert(table).values(values).on_conflict_do_nothing()
         with self._database.begin() as connection:
-            return connection.execute(insert).rowcount == 1
+            made = connection.execute(insert.returning(table.c.id))
+            return made.one_or_none() is not None
 
     def group(self, scope: Scope, name: str) -> Group:
         with self._database.connect() as connection:
@@ -145,9 +149,7 @@ class LogRows:
             "newest": 0,
             "slack": 0,
         }
-        insert = self._database.insert(streams).values(values).on_conflict_do_nothing()
-        with self._database.begin() as connection:
-            return connection.execute(insert).rowcount == 1
+        return self._insert(streams, values)
 
     def stream(self, scope: Scope, group_name: str, name: str) -> Stream:
         with self._database.connect() as connection:
