@@ -12,9 +12,10 @@ import math
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -178,6 +179,37 @@ def _number_in_range(parameter: Integer | Real) -> float:
     if isinstance(parameter, Integer):
         candidates = [math.ceil(number) for number in candidates]
     return next(number for number in candidates if parameter.contains(number))
+
+
+def readme_example_runs(name: str) -> None:
+    """The first Python example of README.md, which trains on real data and asserts its score."""
+    first = _python_blocks(name)[0]
+    assert "assert " in first, "the example asserts nothing"
+    _execute(first)
+
+
+def readme_loads_the_model(name: str) -> None:
+    """README.md reads the model out of `model.tar.gz` without this package."""
+    loaders = [block for block in _python_blocks(name) if "model.tar.gz" in block]
+    assert loaders, "README.md does not show how to load the model"
+    assert "wildsage" not in loaders[0], "the loader needs this package"
+    with trained(name, _train_formats(name)[0]) as instance, chdir(instance.folder):
+        with tarfile.open("model.tar.gz", "w:gz") as archive:
+            for path in sorted(instance.paths.model.iterdir()):
+                archive.add(path, arcname=path.name)
+        _execute(loaders[0])
+
+
+def _python_blocks(name: str) -> list[str]:
+    text = (_folder(name) / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks, "README.md has no Python example"
+    return blocks
+
+
+def _execute(code: str) -> None:
+    with redirect_stdout(io.StringIO()):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -450,6 +482,8 @@ def _same(left: bytes, right: bytes, message: str) -> None:
 CHECKS: tuple[Callable[[str], None], ...] = (
     spec_is_complete,
     readme_names_everything,
+    readme_example_runs,
+    readme_loads_the_model,
     defaults_are_valid,
     every_hyperparameter_is_accepted,
     bad_hyperparameters_are_refused,
