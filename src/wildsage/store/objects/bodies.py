@@ -21,6 +21,7 @@ from wildsage import ids
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GRACE_SECONDS = 5.0
 _COPY_CHUNK = 1 << 20
+_FOLDERS = 64
 _SWEEP_BATCH = 500
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -36,9 +37,10 @@ class Bodies:
         self._fresh_trash: list[str] = []
         self._old_trash: list[str] = []
         self._timer: threading.Timer | None = None
+        self._folders: dict[str, int] = {}
 
     def path(self, name: str) -> Path:
-        return self._root / name[:2] / name
+        return self._root / _folder(name) / name
 
     def begin(self, mode: int = 0o444) -> tuple[str, int]:
         """A new, empty body in flight: its name and an open file descriptor."""
@@ -61,7 +63,7 @@ class Bodies:
             return os.open(self.path(name), flags, mode)
         except FileNotFoundError:
             self.path(name).parent.mkdir(exist_ok=True, mode=0o700)
-            sync_folder(self._root)
+            _sync_folder(self._root)
             return os.open(self.path(name), flags, mode)
 
     def twin(self, name: str) -> str:
@@ -70,7 +72,7 @@ class Bodies:
         os.close(descriptor)
         os.unlink(self.path(twin))
         link_or_copy(self.path(name), self.path(twin))
-        sync_folder(self.path(twin).parent)
+        self._sync_name(twin)
         return twin
 
     def write(self, descriptor: int, data: bytes | memoryview, offset: int) -> None:
@@ -88,7 +90,15 @@ class Bodies:
     def sync(self, name: str, descriptor: int) -> None:
         """Make the bytes and the name of a body survive a power cut."""
         _sync_data(descriptor)
-        sync_folder(self.path(name).parent)
+        self._sync_name(name)
+
+    def _sync_name(self, name: str) -> None:
+        folder = _folder(name)
+        if folder not in self._folders:
+            with self._lock:
+                if folder not in self._folders:
+                    self._folders[folder] = os.open(self._root / folder, os.O_RDONLY)
+        os.fsync(self._folders[folder])
 
     def settle(self, name: str) -> None:
         """The body's row is committed, or will never be and the body is discarded."""
@@ -162,10 +172,18 @@ class Bodies:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            for descriptor in self._folders.values():
+                os.close(descriptor)
+            self._folders.clear()
         self.empty_trash()
 
 
-def sync_folder(folder: Path) -> None:
+def _folder(name: str) -> str:
+    """Few enough folders to keep each one open, enough to keep each one small."""
+    return f"{int(name[:2], 16) % _FOLDERS:02x}"
+
+
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,7 @@
-"""The SQL of objects: each function does its work on a connection that the caller opened."""
+"""The SQL of objects: each function does its work on a connection that the caller opened.
+
+The statements of single objects are built once, since building one costs more than running it.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,42 @@ from wildsage.store.objects.tables import buckets, objects, parts, uploads
 from wildsage.store.objects.types import Condition
 
 _LISTED = [column for column in objects.c if column.name != "parts"]
+_THIS = sa.and_(
+    objects.c.bucket == sa.bindparam("this_bucket"), objects.c.key == sa.bindparam("this_key")
+)
+_BUCKET = sa.select(buckets).where(buckets.c.name == sa.bindparam("name"))
+_BUCKET_LOCKED = _BUCKET.with_for_update()
+_OBJECT = sa.select(*_LISTED).where(_THIS)
+_PARTS = sa.select(objects.c.parts).where(_THIS, objects.c.etag == sa.bindparam("etag"))
+_OLD = sa.select(objects.c.body, objects.c.etag).where(_THIS)
+_DELETE = objects.delete().where(_THIS)
+_DESCRIBE = objects.update().where(_THIS).values(document=sa.bindparam("new_document"))
+
+
+def upsert(database: Database) -> Any:
+    """The statement that puts a row under its key, whether or not there is one."""
+    insert = database.insert(objects).values({c.name: sa.bindparam(c.name) for c in objects.c})
+    changed = {
+        c.name: insert.excluded[c.name] for c in objects.c if c.name not in ("bucket", "key")
+    }
+    return insert.on_conflict_do_update(index_elements=["bucket", "key"], set_=changed)
 
 
 def lock_bucket(connection: sa.Connection, name: str) -> Any:
     """The bucket's row, held until the transaction ends; NoSuchBucket."""
-    query = sa.select(buckets).where(buckets.c.name == name).with_for_update()
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_BUCKET_LOCKED, {"name": name}).one_or_none()
     if row is None:
         raise NoSuchBucket(name)
     return row
 
 
 def find_bucket(connection: sa.Connection, name: str) -> Any:
-    return connection.execute(sa.select(buckets).where(buckets.c.name == name)).one_or_none()
+    return connection.execute(_BUCKET, {"name": name}).one_or_none()
 
 
 def find_object(connection: sa.Connection, bucket: str, key: str) -> Any:
     """The object's row without its parts; NoSuchKey or NoSuchBucket."""
-    row = connection.execute(sa.select(*_LISTED).where(_is(bucket, key))).one_or_none()
+    row = connection.execute(_OBJECT, _this(bucket, key)).one_or_none()
     if row is None:
         if find_bucket(connection, bucket) is None:
             raise NoSuchBucket(bucket)
@@ -41,22 +62,19 @@ def find_object(connection: sa.Connection, bucket: str, key: str) -> Any:
 
 
 def find_parts(connection: sa.Connection, bucket: str, key: str, etag: str) -> list[Any]:
-    query = sa.select(objects.c.parts).where(_is(bucket, key), objects.c.etag == etag)
-    return connection.execute(query).scalar_one_or_none() or []
+    values = _this(bucket, key) | {"etag": etag}
+    return connection.execute(_PARTS, values).scalar_one_or_none() or []
 
 
 def replace_object(
-    connection: sa.Connection, database: Database, values: Mapping[str, Any], condition: Condition
+    connection: sa.Connection, statement: Any, values: Mapping[str, Any], condition: Condition
 ) -> list[str]:
-    """Put a row under its key; returns the bodies that are no longer needed."""
+    """Put a row under its key with an `upsert`; returns the bodies that are no longer needed."""
     lock_bucket(connection, values["bucket"])
-    is_this = sa.and_(objects.c.bucket == values["bucket"], objects.c.key == values["key"])
-    query = sa.select(objects.c.body, objects.c.etag).where(is_this)
-    old = connection.execute(query).one_or_none()
+    this = {"this_bucket": values["bucket"], "this_key": values["key"]}
+    old = connection.execute(_OLD, this).one_or_none()
     _check(condition, old, values)
-    insert = database.insert(objects).values(**values)
-    changed = {name: insert.excluded[name] for name in values if name not in ("bucket", "key")}
-    connection.execute(insert.on_conflict_do_update(index_elements=["bucket", "key"], set_=changed))
+    connection.execute(statement, values)
     return [old.body] if old else []
 
 
@@ -74,19 +92,18 @@ def update_document(
     connection: sa.Connection, bucket: str, key: str, document: dict[str, Any]
 ) -> None:
     """Change what is said about an object."""
-    connection.execute(objects.update().where(_is(bucket, key)).values(document=document))
+    connection.execute(_DESCRIBE, _this(bucket, key) | {"new_document": document})
 
 
 def delete_object(
     connection: sa.Connection, bucket: str, key: str, condition: Condition
 ) -> list[str]:
     """Returns the bodies that are no longer needed; a key that is not there is no error."""
-    query = sa.select(objects.c.body, objects.c.etag).where(_is(bucket, key))
-    old = connection.execute(query).one_or_none()
+    old = connection.execute(_OLD, _this(bucket, key)).one_or_none()
     _check(condition, old, {"bucket": bucket, "key": key.encode()})
     if old is None:
         return []
-    connection.execute(objects.delete().where(_is(bucket, key)))
+    connection.execute(_DELETE, _this(bucket, key))
     return [old.body]
 
 
@@ -113,8 +130,8 @@ def known_bodies(connection: sa.Connection, names: list[str]) -> set[str]:
     return found
 
 
-def _is(bucket: str, key: str) -> sa.ColumnElement[bool]:
-    return sa.and_(objects.c.bucket == bucket, objects.c.key == key.encode())
+def _this(bucket: str, key: str) -> dict[str, Any]:
+    return {"this_bucket": bucket, "this_key": key.encode()}
 
 
 def abandon_unknown(database: Database, bodies: Bodies, body: str) -> None:

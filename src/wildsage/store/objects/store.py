@@ -58,6 +58,7 @@ class Objects:
         self._database = database
         self._bodies = Bodies(root)
         self._transactions = Transactions(database)
+        self._upsert = index.upsert(database)
         self.uploads = Uploads(database, self._transactions, self._bodies)
 
     # Buckets
@@ -249,7 +250,7 @@ class Objects:
     def _replace(self, values: dict[str, Any], condition: Condition) -> StoredObject:
         work = index.replace_object
         try:
-            old = self._transactions.run(lambda c: work(c, self._database, values, condition))
+            old = self._transactions.run(lambda c: work(c, self._upsert, values, condition))
         except BaseException:
             index.abandon_unknown(self._database, self._bodies, values["body"])
             raise
@@ -277,7 +278,7 @@ class Objects:
                 _values(upload.bucket, upload.key, done.body, done.size, done.etag, document)
             )
             values["parts"] = [(part.number, part.size, part.checksums) for part in done.parts]
-            return index.replace_object(connection, self._database, values, condition)
+            return index.replace_object(connection, self._upsert, values, condition)
 
         self.uploads.complete(upload, choices, declared or {}, size, finish)
         return documents.object_of(SimpleNamespace(**values), self._bodies)
