@@ -56,7 +56,7 @@ def train() -> str:
             }
         ],
         OutputDataConfig={"S3OutputPath": f"s3://{bucket}/output"},
-        ResourceConfig={"InstanceType": "ml.c5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        ResourceConfig={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
         StoppingCondition={"MaxRuntimeInSeconds": 600},
     )
     waiter = sagemaker.get_waiter("training_job_completed_or_stopped")

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "router": {"wire"},
     "proxy": set(),
     "jobs": {"store", "compute", "contract", "router", "algorithms"},
-    "services": {"wire", "store", "jobs", "router", "algorithms"},
+    "services": {"wire", "store", "jobs", "router", "algorithms", "contract"},
     "server": {"wire", "router", "services", "jobs", "compute", "store", "proxy"},
     "cli": {"server", "services", "compute", "store", "wire"},
     "testing": {"cli"},

@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CommandError, ValueError) as error:
         print(f"wildsage: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read us, such as `head`, has enough
+        sys.stdout = None
+        return 0
     except KeyboardInterrupt:
         return 130
 

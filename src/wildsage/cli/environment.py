@@ -8,8 +8,10 @@ AWS_ACCESS_KEY_ID ... a session of the role SageMakerRole, so that get_execution
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from wildsage import presence
 from wildsage.arns import Scope
@@ -26,6 +28,7 @@ from wildsage.wire.context import Credential
 
 ROLE = "SageMakerRole"
 SESSION = "wildsage"
+HOOKS = Path(__file__).with_name("hooks")
 SESSION_SECONDS = 30 * 24 * 3600
 
 
@@ -38,9 +41,16 @@ def require_server(settings: Settings) -> Presence:
 
 
 def client_environment(
-    settings: Settings, server: Presence, current: Mapping[str, str] | None = None
+    settings: Settings,
+    server: Presence,
+    current: Mapping[str, str] | None = None,
+    *,
+    as_is: bool = False,
 ) -> dict[str, str]:
-    """Variables to set in a client's environment, laid over `current`."""
+    """Variables to set in a client's environment, laid over `current`.
+
+    `as_is` leaves out the hook that shortens SDK v2's sleeps (`hooks/sitecustomize.py`).
+    """
     current = os.environ if current is None else current
     credential = _session_credential(settings)
     bundle = str(settings.certificates / "bundle.pem")
@@ -60,7 +70,20 @@ def client_environment(
         "https_proxy": server.proxy_url,
         "NO_PROXY": merged_no_proxy(current),
         "no_proxy": merged_no_proxy(current),
+        **({} if as_is else {"PYTHONPATH": hooked_path(current)}),
     }
+
+
+def hooked_path(current: Mapping[str, str]) -> str:
+    """The user's PYTHONPATH behind the folder of our hook."""
+    before = [f for f in current.get("PYTHONPATH", "").split(os.pathsep) if f and f != str(HOOKS)]
+    return os.pathsep.join([str(HOOKS), *before])
+
+
+def add_as_is_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as-is", action="store_true", help="do not shorten the sleeps of the SageMaker SDK v2"
+    )
 
 
 def merged_no_proxy(current: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 
 from wildsage.cli.down_command import end_instances, stop_server
 from wildsage.cli.environment import client_environment
+from wildsage.cli.hooks import sitecustomize
 from wildsage.cli.up_command import start_detached
 from wildsage.presence import Presence
 from wildsage.settings import Settings
@@ -34,7 +35,7 @@ class LocalServer:
     def __init__(self, settings: Settings, presence: Presence) -> None:
         self.settings = settings
         self.presence = presence
-        self.variables = client_environment(settings, presence)
+        self.variables = client_environment(settings, presence, as_is=True)
 
     @classmethod
     def start(cls, home: Path, *, port: int = 0) -> LocalServer:
@@ -60,7 +61,11 @@ class LocalServer:
 
     @contextmanager
     def environment(self) -> Iterator[None]:
-        """Set the variables of `wildsage env` in this process until the block ends."""
+        """Set the variables of `wildsage env` in this process until the block ends.
+
+        SDK v2's sleeps are shortened for good, as under `wildsage exec`.
+        """
+        sitecustomize.install()
         before = {name: os.environ.get(name) for name in self.variables}
         os.environ.update(self.variables)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -12,6 +13,8 @@ P = TypeVar("P")
 
 # Clients that poll Describe on a slow clock of their own, so that holding their request saves time.
 _POLLING_CLIENTS = ("AWS-SageMaker-Python-SDK", "AWS-SageMakerCore")
+# botocore lists the features in use; `B` is a waiter (botocore/useragent.py).
+_BOTOCORE_WAITER = re.compile(r" m/(?:\w,)*B(?:,|\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +62,5 @@ class Context(Generic[P]):
     @property
     def polls(self) -> bool:
         """Whether the client asks again and again until a resource has settled."""
-        return any(client in self.user_agent for client in _POLLING_CLIENTS)
+        named = any(client in self.user_agent for client in _POLLING_CLIENTS)
+        return named or bool(_BOTOCORE_WAITER.search(self.user_agent))
