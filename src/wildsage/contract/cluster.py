@@ -58,6 +58,11 @@ class Cluster:
     def size(self) -> int:
         return len(self.hosts)
 
+    @property
+    def hub_address(self) -> str:
+        """The first host's address, which every host can reach."""
+        return self._endpoint()[0]
+
     # --- operations ------------------------------------------------------------------------------
 
     def allreduce(self, array: Any) -> np.ndarray:

@@ -80,6 +80,8 @@ class XGBoostSpec(AlgorithmSpec):
                 raise ClientError(f"Missing required hyperparameter: {name}")
         values = {}
         for name, text in given.items():
+            if name not in declared and name.startswith("_"):
+                continue  # the platform's own
             if name not in declared:
                 raise ClientError(f"Extraneous hyperparameter found: {name}")
             values[name] = _parse(declared[name], text)
@@ -88,6 +90,10 @@ class XGBoostSpec(AlgorithmSpec):
         for rule in self.rules:
             rule(values)
         return values
+
+    def default_configuration(self) -> dict[str, str]:
+        """None: the library supplies the defaults, so that each booster gets those it knows."""
+        return {}
 
     def validate_channels(self, entries: Mapping[str, Mapping[str, str]]) -> None:
         """Refuse channels that are missing, unknown, or of a kind that cannot be read."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wildsage.algorithms.xgboost import library
-from wildsage.contract.cluster import Cluster, parse_addresses
+from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
 
 _TIMEOUT_SECONDS = 300
@@ -51,7 +50,7 @@ def exchange(cluster: Cluster, share: Share) -> list[Share]:
 def gang(cluster: Cluster, shares: list[Share]) -> Iterator[bool]:
     """Join the hosts with data into the library's collective; gives whether this is its master.
 
-    Every host of the cluster calls it, those without data too.
+    Every host of the cluster calls it, those without data too: the first host runs the tracker.
     """
     members = [share.host for share in shares if share.has_data]
     master = members[0] == cluster.current_host
@@ -59,32 +58,25 @@ def gang(cluster: Cluster, shares: list[Share]) -> Iterator[bool]:
         yield master
         return
     xgboost = library.load()
-    tracker = _start_tracker(xgboost, cluster, len(members)) if master else None
-    said = _allgather(cluster, dict(tracker.worker_args()) if tracker else {})
-    if cluster.current_host not in members:
+    tracker = _start_tracker(cluster, len(members)) if cluster.rank == 0 else None
+    arguments = _allgather(cluster, dict(tracker.worker_args()) if tracker else {})[0]
+    if cluster.current_host in members:
+        arguments["dmlc_task_id"] = f"{members.index(cluster.current_host):06d}"
+        arguments["dmlc_timeout"] = _TIMEOUT_SECONDS
+        with library.translated_errors(), xgboost.collective.CommunicatorContext(**arguments):
+            yield master
+    else:
         yield False
-        return
-    arguments = next(each for each in said if each)
-    arguments["dmlc_task_id"] = f"{members.index(cluster.current_host):06d}"
-    arguments["dmlc_timeout"] = _TIMEOUT_SECONDS
-    with library.translated_errors(), xgboost.collective.CommunicatorContext(**arguments):
-        yield master
     if tracker is not None:
         tracker.wait_for()
 
 
-def _start_tracker(xgboost: Any, cluster: Cluster, members: int) -> Any:
+def _start_tracker(cluster: Cluster, members: int) -> Any:
     from xgboost.tracker import RabitTracker
 
-    tracker = RabitTracker(members, address(cluster.current_host), 0, sortby="task")
+    tracker = RabitTracker(members, socket.gethostbyname(cluster.hub_address), sortby="task")
     tracker.start()
     return tracker
-
-
-def address(host: str) -> str:
-    """The address of a host of the gang: as its environment says, else as its name resolves."""
-    known = parse_addresses(os.environ.get("WILDSAGE_HOST_ADDRESSES", ""))
-    return known[host].partition(":")[0] if host in known else socket.gethostbyname(host)
 
 
 def _allgather(cluster: Cluster, message: Mapping[str, Any]) -> list[dict[str, Any]]:

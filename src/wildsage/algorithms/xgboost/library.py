@@ -71,7 +71,7 @@ def prepare() -> Any:
         return load()
     finally:
         if hidden:
-            del sys.modules["sklearn"]
+            sys.modules.pop("sklearn", None)
 
 
 def matrix(table: Table, objective: str = "") -> Any:
