@@ -36,16 +36,19 @@ class Curve:
         return int(self.false_positives[-1])
 
     def thresholds(self, k: Array) -> Array:
-        """Halfway between the last margin called positive and the next: room on both sides."""
+        """Halfway between the last margin called positive and the next, for room on both sides; 0,
+        which is where an uncalibrated classifier has it, if that lies between them."""
         last = len(self.margins) - 1
         above = self.margins[np.maximum(k - 1, 0)].astype(np.float64)
         below = self.margins[np.minimum(k, last)].astype(np.float64)
-        return np.where(k == 0, below + 1, np.where(k > last, above - 1, (above + below) / 2))
+        between = np.where((below < 0) & (above >= 0), 0.0, (above + below) / 2)
+        return np.where(k == 0, below + 1, np.where(k > last, above - 1, between))
 
 
 def _ordered_keys(margins: Array, labels: Array) -> Array:
     """Integers that sort as the floats do, their lowest bit replaced by the label."""
-    bits = np.ascontiguousarray(margins, np.float32).view(np.int32)
+    # Adding 0 makes -0 the 0 that it equals.
+    bits = (np.asarray(margins, np.float32) + np.float32(0)).view(np.int32)
     keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
     return (keys & np.int32(-2)) | (labels > 0.5)
 

@@ -61,7 +61,7 @@ class Candidates:
 
 def _values(given: Any, automatic: Sequence[float], close: Sequence[float]) -> Array:
     if given == "auto":
-        return np.array(automatic, np.float64)
+        return np.array(automatic)
     return np.array([float(given) * factor for factor in close[: len(automatic)]])
 
 
@@ -79,7 +79,7 @@ def _positive_weights(given: Any, balance: float, models: Array) -> Array:
     if given == "balanced":
         return np.full(len(models), balance)
     if given == "auto":
-        return np.array([1.0, balance, np.sqrt(balance)])[models % 3]
+        return np.take([1.0, balance, np.sqrt(balance)], models % 3)
     return np.full(len(models), float(given))
 
 

@@ -9,6 +9,7 @@ any labels; `num_classes` and `feature_dim` are read off the data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ from wildsage.contract.failure import ClientError
 Array = NDArray[Any]
 
 
+@dataclass(eq=False, repr=False)
 class LinearLearner(Estimator):
     """A linear classifier or regressor; many are trained, the best is kept.
 
@@ -33,96 +35,50 @@ class LinearLearner(Estimator):
     `n_iter_` (epochs), `best_hyperparameters_`, `history_`.
     """
 
-    def __init__(
-        self,
-        predictor_type: str = "binary_classifier",
-        *,
-        mini_batch_size: int = 1000,
-        epochs: int = 15,
-        num_models: int | str = "auto",
-        num_calibration_samples: int | str = 10_000_000,
-        optimizer: str = "auto",
-        loss: str = "auto",
-        learning_rate: float | str = "auto",
-        wd: float | str = "auto",
-        l1: float | str = "auto",
-        momentum: float | str = "auto",
-        beta_1: float | str = "auto",
-        beta_2: float | str = "auto",
-        bias_lr_mult: float | str = "auto",
-        bias_wd_mult: float | str = "auto",
-        use_bias: bool = True,
-        use_lr_scheduler: bool = True,
-        lr_scheduler_step: int | str = "auto",
-        lr_scheduler_factor: float | str = "auto",
-        lr_scheduler_minimum_lr: float | str = "auto",
-        init_method: str = "uniform",
-        init_scale: float = 0.07,
-        init_sigma: float = 0.01,
-        init_bias: float = 0.0,
-        normalize_data: bool | str = True,
-        normalize_label: bool | str = "auto",
-        unbias_data: bool | str = "auto",
-        unbias_label: bool | str = "auto",
-        num_point_for_scaler: int = 10_000,
-        positive_example_weight_mult: float | str = 1.0,
-        balance_multiclass_weights: bool = False,
-        binary_classifier_model_selection_criteria: str = "accuracy",
-        target_recall: float = 0.8,
-        target_precision: float = 0.8,
-        f_beta: float = 1.0,
-        accuracy_top_k: int = 3,
-        margin: float = 1.0,
-        quantile: float = 0.5,
-        loss_insensitivity: float = 0.01,
-        huber_delta: float = 1.0,
-        early_stopping_patience: int = 3,
-        early_stopping_tolerance: float = 0.001,
-        random_state: int = 0,
-    ) -> None:
-        self.predictor_type = predictor_type
-        self.mini_batch_size = mini_batch_size
-        self.epochs = epochs
-        self.num_models = num_models
-        self.num_calibration_samples = num_calibration_samples
-        self.optimizer = optimizer
-        self.loss = loss
-        self.learning_rate = learning_rate
-        self.wd = wd
-        self.l1 = l1
-        self.momentum = momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.bias_lr_mult = bias_lr_mult
-        self.bias_wd_mult = bias_wd_mult
-        self.use_bias = use_bias
-        self.use_lr_scheduler = use_lr_scheduler
-        self.lr_scheduler_step = lr_scheduler_step
-        self.lr_scheduler_factor = lr_scheduler_factor
-        self.lr_scheduler_minimum_lr = lr_scheduler_minimum_lr
-        self.init_method = init_method
-        self.init_scale = init_scale
-        self.init_sigma = init_sigma
-        self.init_bias = init_bias
-        self.normalize_data = normalize_data
-        self.normalize_label = normalize_label
-        self.unbias_data = unbias_data
-        self.unbias_label = unbias_label
-        self.num_point_for_scaler = num_point_for_scaler
-        self.positive_example_weight_mult = positive_example_weight_mult
-        self.balance_multiclass_weights = balance_multiclass_weights
-        self.binary_classifier_model_selection_criteria = binary_classifier_model_selection_criteria
-        self.target_recall = target_recall
-        self.target_precision = target_precision
-        self.f_beta = f_beta
-        self.accuracy_top_k = accuracy_top_k
-        self.margin = margin
-        self.quantile = quantile
-        self.loss_insensitivity = loss_insensitivity
-        self.huber_delta = huber_delta
-        self.early_stopping_patience = early_stopping_patience
-        self.early_stopping_tolerance = early_stopping_tolerance
-        self.random_state = random_state
+    predictor_type: str = "binary_classifier"
+    _: KW_ONLY
+    mini_batch_size: int = 1000
+    epochs: int = 15
+    num_models: int | str = "auto"
+    num_calibration_samples: int | str = 10_000_000
+    optimizer: str = "auto"
+    loss: str = "auto"
+    learning_rate: float | str = "auto"
+    wd: float | str = "auto"
+    l1: float | str = "auto"
+    momentum: float | str = "auto"
+    beta_1: float | str = "auto"
+    beta_2: float | str = "auto"
+    bias_lr_mult: float | str = "auto"
+    bias_wd_mult: float | str = "auto"
+    use_bias: bool = True
+    use_lr_scheduler: bool = True
+    lr_scheduler_step: int | str = "auto"
+    lr_scheduler_factor: float | str = "auto"
+    lr_scheduler_minimum_lr: float | str = "auto"
+    init_method: str = "uniform"
+    init_scale: float = 0.07
+    init_sigma: float = 0.01
+    init_bias: float = 0.0
+    normalize_data: bool | str = True
+    normalize_label: bool | str = "auto"
+    unbias_data: bool | str = "auto"
+    unbias_label: bool | str = "auto"
+    num_point_for_scaler: int = 10_000
+    positive_example_weight_mult: float | str = 1.0
+    balance_multiclass_weights: bool = False
+    binary_classifier_model_selection_criteria: str = "accuracy"
+    target_recall: float = 0.8
+    target_precision: float = 0.8
+    f_beta: float = 1.0
+    accuracy_top_k: int = 3
+    margin: float = 1.0
+    quantile: float = 0.5
+    loss_insensitivity: float = 0.01
+    huber_delta: float = 1.0
+    early_stopping_patience: int = 3
+    early_stopping_tolerance: float = 0.001
+    random_state: int = 0
 
     @property
     def kind(self) -> str:  # type: ignore[override]

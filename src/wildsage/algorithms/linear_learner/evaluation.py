@@ -57,9 +57,8 @@ def rows_at_once(columns: int) -> int:
 
 
 def scored(source: Source, scaler: Scaler, weights: Array) -> Iterator[tuple[Array, Array]]:
-    """(scores, labels) block by block, labels as the models see them."""
-    raw, offset = scaler.fold(weights)
-    raw, offset = raw.astype(np.float32), offset.astype(np.float32)
+    """(scores, labels) block by block, labels as the models see them; in the weights' precision."""
+    raw, offset = (part.astype(weights.dtype) for part in scaler.fold(weights))
     for features, labels in source.blocks(rows_at_once(weights.shape[1])):
         scores = product(features, raw)
         scores += offset
@@ -109,6 +108,15 @@ class Evaluator:
         sums = self.total(sums)
         losses = sums[:-1] / max(sums[-1], 1) * self.scaler.label_scale**self.loss.power
         if not judged:
+            return Evaluation(losses, None, np.zeros(models))
+        return self._judge(losses, kept)
+
+    def judge_scores(self, kept: list[tuple[Array, Array]], models: int) -> Evaluation:
+        """The same of scores that are there already."""
+        sums = sum(self.loss.evaluate(scores.copy(), labels)[0] for scores, labels in kept)
+        rows = sum(len(labels) for _, labels in kept)
+        losses = np.asarray(sums) / rows * self.scaler.label_scale**self.loss.power
+        if not uses_threshold(self.hyperparameters):
             return Evaluation(losses, None, np.zeros(models))
         return self._judge(losses, kept)
 

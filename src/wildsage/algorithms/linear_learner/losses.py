@@ -2,7 +2,8 @@
 
 Scores come as one matrix: a row per example, a column per model (softmax: `classes` columns per
 model). `evaluate` returns each model's summed loss and turns the scores into the gradient in the
-same memory; `curvature` is the second derivative that Newton steps need.
+same memory; `curvature` is what second-order steps divide by: the second derivative or, where a
+loss is not strictly convex, that of a parabola above it.
 
 The losses with a kink (hinge, absolute, quantile, epsilon-insensitive) are all made of the ramp
 max(0, t). A `width` above zero rounds the kink off into a parabola of that width, so that the same
@@ -43,7 +44,13 @@ def ramp_slope(t: Array, width: float) -> Array:
 
 
 def ramp_curvature(t: Array, width: float) -> Array:
-    return ((t > 0) & (t < width)) / np.float32(width or 1.0)
+    """That of the parabola which touches the rounded ramp at t and lies above it everywhere.
+
+    The ramp's own is zero but for the kink; steps by this one never overshoot (Hunter and Lange
+    2004).
+    """
+    half = np.float32(width / 2)
+    return np.float32(0.5) / np.maximum(np.abs(t - half), half)
 
 
 class Loss:
@@ -142,9 +149,8 @@ class Quantile(Loss):
 
     def curvature(self, scores: Array, labels: Array, width: float = 0.0) -> Array:
         error = scores - labels
-        return self.above * ramp_curvature(error, width) + self.below * ramp_curvature(
-            -error, width
-        )
+        over, under = ramp_curvature(error, width), ramp_curvature(-error, width)
+        return self.above * over + self.below * under
 
 
 class Absolute(Quantile):
@@ -168,7 +174,7 @@ class Huber(Loss):
         return slope * (scores - slope / 2), slope
 
     def curvature(self, scores: Array, labels: Array, width: float = 0.0) -> Array:
-        return np.asarray(np.abs(scores - labels) < self.delta, scores.dtype)
+        return np.asarray(self.delta / np.maximum(np.abs(scores - labels), self.delta))
 
 
 class EpsilonInsensitiveSquared(Loss):
@@ -184,7 +190,7 @@ class EpsilonInsensitiveSquared(Loss):
         return beyond * beyond, 2 * np.sign(error) * beyond
 
     def curvature(self, scores: Array, labels: Array, width: float = 0.0) -> Array:
-        return 2 * np.asarray(np.abs(scores - labels) > self.insensitivity, scores.dtype)
+        return np.full_like(scores, 2)
 
 
 class EpsilonInsensitiveAbsolute(Loss):
@@ -201,7 +207,9 @@ class EpsilonInsensitiveAbsolute(Loss):
         return ramp(beyond, width), np.sign(error) * ramp_slope(beyond, width)
 
     def curvature(self, scores: Array, labels: Array, width: float = 0.0) -> Array:
-        return ramp_curvature(np.abs(scores - labels) - self.insensitivity, width)
+        error = scores - labels
+        over = ramp_curvature(error - self.insensitivity, width)
+        return over + ramp_curvature(-error - self.insensitivity, width)
 
 
 class Softmax(Loss):

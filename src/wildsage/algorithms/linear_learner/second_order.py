@@ -53,10 +53,7 @@ class Stage:
 
     def advance(self) -> tuple[Array, int]:
         """One pass and one step; the mean losses before the step, and the rows seen."""
-        active = np.flatnonzero(~self.solver.done)
-        weights = from_models(self.solver.point[active], self.plan.classes)
-        sums = full_pass(self.plan, weights, active, self.cluster, self.width)
-        self.losses[active] = sums.losses / max(sums.rows, 1)
+        active, sums = self._pass()
         gradient = np.zeros_like(self.solver.point)
         gradient[active] = self._gradient(sums)
         self.solver.update(self.losses, gradient)
@@ -65,6 +62,20 @@ class Stage:
             del self.widths[0]
             self.solver.restart()
         return self.losses.copy(), int(sums.rows)
+
+    def _pass(self) -> tuple[Array, Sums]:
+        """A pass for the models that are not done yet."""
+        active = np.flatnonzero(~self.solver.done)
+        weights = from_models(self.solver.point[active], self.plan.classes)
+        sums = full_pass(self.plan, weights, active, self.cluster, self.width)
+        self.losses[active] = sums.losses / max(sums.rows, 1)
+        return active, sums
+
+    def settle(self) -> None:
+        """Make sure of the last steps of models that are not done: one more look at the rows."""
+        if not self.solver.converged:
+            self._pass()
+            self.solver.settle(self.losses)
 
     def _gradient(self, sums: Sums) -> Array:
         gradient = self.plan.working.unfold(sums.product, sums.total) / max(sums.rows, 1)

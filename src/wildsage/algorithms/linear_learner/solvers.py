@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 HISTORY = 8
-SWEEPS = 30
+SWEEPS = 12
 RIDGE = 1e-9
 SMALLEST_STEP = 2.0**-20
 NOISE = 1e-6
@@ -74,6 +74,14 @@ class Solver:
         self.size[worse] /= 2
         self.done |= self.size < SMALLEST_STEP
         self.point = self.trial()
+
+    def settle(self, losses: Array) -> None:
+        """Take in the losses at `point` and stay at the better of it and the base."""
+        value = self.objective(losses, self.point)
+        better = self.done | (value <= self.base_value)
+        self.base[better] = self.point[better]
+        self.point = self.base.copy()
+        self.done[:] = True
 
     def restart(self) -> None:
         """The function has changed (another smoothing width): forget values, keep the points."""
@@ -153,19 +161,17 @@ def coordinate_descent(hessians: Array, gradients: Array, base: Array, l1: Array
     move = np.zeros_like(base)
     slope = gradients.copy()
     diagonal = np.einsum("mii->mi", hessians)
+    shrink = l1 / diagonal
     for _ in range(SWEEPS):
-        largest = 0.0
+        before = move.copy()
         for j in range(base.shape[1]):
-            curvature = diagonal[:, j]
             value = base[:, j] + move[:, j]
-            target = value - slope[:, j] / curvature
-            shrunk = np.sign(target) * np.maximum(np.abs(target) - l1[:, j] / curvature, 0)
-            step = shrunk - value
-            if step.any():
-                move[:, j] += step
-                slope += hessians[:, :, j] * step[:, None]
-                largest = max(largest, float(np.abs(step).max()))
-        if largest < 1e-7:
+            target = value - slope[:, j] / diagonal[:, j]
+            # Soft threshold: what is left of the target outside [-shrink, shrink].
+            step = target - np.minimum(np.maximum(target, -shrink[:, j]), shrink[:, j]) - value
+            move[:, j] += step
+            slope += hessians[:, :, j] * step[:, None]
+        if np.abs(move - before).max() < 1e-6:
             break
     return move
 
@@ -208,6 +214,10 @@ class Lbfgs(Solver):
         downhill = (move * pseudo).sum(axis=1) < 0
         move[~downhill] = -(self.inverse * pseudo)[~downhill]
         return np.asarray(move[models])
+
+    def expected_decrease(self, models: Array, move: Array) -> Array:
+        """Crossing zero does not count: the trial stops there."""
+        return np.asarray(-(self.pseudo_gradient()[models] * move).sum(axis=1) / 2)
 
     def _two_loops(self, gradient: Array) -> Array:
         result = gradient.copy()

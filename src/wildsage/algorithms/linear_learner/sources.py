@@ -72,19 +72,32 @@ class MemorySource:
 
     def sample(self, rows: int) -> Block:
         stride = max(1, -(-(self.count or 0) // rows))
-        taken = []
+        parts = []
         offset = 0
         for features, labels in self.parts:
             chosen = np.arange(-offset % stride, len(labels), stride)
-            picked = (
-                features.take(chosen) if isinstance(features, SparseMatrix) else features[chosen]
-            )
-            taken.append((picked, labels[chosen]))
+            parts.append((taken(features, chosen), labels[chosen]))
             offset += len(labels)
-        return join(taken)
+        return join(parts)
 
     def transformed(self, change: Callable[[Features], Features]) -> Source:
         return MemorySource([(change(features), labels) for features, labels in self.parts])
+
+
+def folds(source: Source, count: int) -> Iterator[tuple[MemorySource, MemorySource]]:
+    """(rows to train on, rows to judge by), `count` times, every row being judged by once."""
+    features, labels = join(list(source.blocks(1 << 62)))
+    order = np.random.default_rng(0).permutation(len(labels))
+    for fold in range(count):
+        judged = np.zeros(len(labels), bool)
+        judged[order[fold::count]] = True
+        pair = (np.flatnonzero(rows) for rows in (~judged, judged))
+        train, rest = (MemorySource([(taken(features, rows), labels[rows])]) for rows in pair)
+        yield train, rest
+
+
+def taken(features: Features, rows: Array) -> Features:
+    return features.take(rows) if isinstance(features, SparseMatrix) else features[rows]
 
 
 @dataclass(slots=True)
@@ -107,8 +120,8 @@ class StreamSource:
 
     def sample(self, rows: int) -> Block:
         features, labels = self.head
-        taken = features[:rows]
-        return (taken if self.change is None else self.change(taken)), labels[:rows]
+        first = features[:rows]
+        return (first if self.change is None else self.change(first)), labels[:rows]
 
     def transformed(self, change: Callable[[Features], Features]) -> Source:
         return StreamSource(self.read, self.head, self.passes, change)

@@ -9,7 +9,7 @@ over the data, its losses are reported, and early stopping looks at them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from wildsage.algorithms.linear_learner.calibration import calibrate, operating_curve
 from wildsage.algorithms.linear_learner.evaluation import (
+    Evaluation,
     Evaluator,
     calibration_limit,
+    scored,
     uses_threshold,
 )
 from wildsage.algorithms.linear_learner.losses import loss_name
@@ -32,13 +34,15 @@ from wildsage.algorithms.linear_learner.preparation import (
     prepare,
 )
 from wildsage.algorithms.linear_learner.second_order import Stage, make_stage
-from wildsage.algorithms.linear_learner.sources import Block, MemorySource, Source
+from wildsage.algorithms.linear_learner.sources import Block, MemorySource, Source, folds
 from wildsage.algorithms.linear_learner.threads import one_blas_thread
 from wildsage.contract.cluster import Cluster
 
 Array = NDArray[Any]
 SAMPLED_ROWS = 20_000
 FINAL_ROWS = 100_000
+FOLDS = 5
+FEWEST_ROWS, MOST_ROWS, ROWS_PER_PARAMETER = 20, 20_000, 50
 
 
 @dataclass(slots=True)
@@ -125,6 +129,7 @@ class Trainer:
             float(hyperparameters["early_stopping_tolerance"]),
         )
         self.stage: Stage | None = None
+        self.crossed: Evaluation | None = None
 
     @classmethod
     def start(
@@ -139,7 +144,10 @@ class Trainer:
         """A trainer of everything that the hyperparameters ask for."""
         cluster = cluster or Cluster()
         plan = prepare(source, validation, hyperparameters, cluster)
-        return cls(plan, hyperparameters, cluster=cluster, seed=seed, stopping=stopping)
+        trainer = cls(plan, hyperparameters, cluster=cluster, seed=seed, stopping=stopping)
+        if cluster.size == 1:
+            trainer.crossed = cross_validate(plan, hyperparameters, seed)
+        return trainer
 
     # --- epochs ----------------------------------------------------------------------------------
 
@@ -231,6 +239,11 @@ class Trainer:
             return self._choose()
 
     def _choose(self) -> Choice:
+        if self.stage is not None:
+            self.stage.settle()
+            self.weights = self.stage.weights
+        if self.crossed is not None:
+            return self._choose_crossed(self.crossed)
         evaluator = self.evaluator()
         limit = calibration_limit(self.hyperparameters)
         best: Choice | None = None
@@ -247,6 +260,11 @@ class Trainer:
                 operating_curve(margins[:, 0], labels), self.hyperparameters
             )
         return best
+
+    def _choose_crossed(self, crossed: Evaluation) -> Choice:
+        model = crossed.best(self.progress.tolerance)
+        threshold = float(crossed.thresholds[model])
+        return Choice(model, self._columns(self.weights, model), crossed.of(model), threshold)
 
     def _contenders(self) -> list[Array]:
         """Second-order steps only ever improve on the training rows: there the last is the best."""
@@ -296,6 +314,37 @@ class Trainer:
         progress.best_epoch = int(values["best_epoch"])
         progress.best_weights = arrays.get("best_weights")
         return True
+
+
+def cross_validate(plan: Plan, hyperparameters: Mapping[str, Any], seed: int) -> Evaluation | None:
+    """Judge the models on rows that they were not trained on, where there is no validation data.
+
+    Only for few rows: models at their optimum are then as good as their penalties are chosen, and
+    the training loss would always choose the smallest. With many rows it tells the same as new
+    rows would.
+    """
+    rows = plan.source.count
+    if rows is None or not worth_crossing(plan, hyperparameters, rows):
+        return None
+    held_out: list[tuple[Array, Array]] = []
+    for part, rest in folds(plan.source, FOLDS):
+        inner = replace(plan, source=part)
+        trainer = Trainer(inner, hyperparameters, seed=seed)
+        for _ in trainer.epochs():
+            pass
+        if trainer.stage is not None:
+            trainer.stage.settle()
+            trainer.weights = trainer.stage.weights
+        held_out += scored(rest, plan.working, trainer.weights)
+    evaluator = Evaluator(plan.source, plan.working, plan.loss, hyperparameters)
+    return evaluator.judge_scores(held_out, plan.models)
+
+
+def worth_crossing(plan: Plan, hyperparameters: Mapping[str, Any], rows: int) -> bool:
+    parameters = (len(plan.scaler.mean) + 1) * plan.classes
+    few = FEWEST_ROWS <= rows <= min(MOST_ROWS, ROWS_PER_PARAMETER * parameters)
+    several = plan.models > 1 and int(hyperparameters["epochs"]) > 1
+    return plan.validation is None and is_solved(hyperparameters) and several and few
 
 
 def finished_model(trainer: Trainer, choice: Choice) -> LinearModel:
