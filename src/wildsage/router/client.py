@@ -80,6 +80,9 @@ class Connection(asyncio.Protocol):
 
     async def send(self, head: bytes, body: bytes, seconds: float, *, streaming: bool) -> None:
         """Send a request; return with the whole answer, or with its head when it streams."""
+        if self.closed:  # by the server, as soon as it was made
+            self._pool.give_back(self)
+            raise Unreachable("The connection was closed before the request was sent.")
         self.status, self.headers, self.chunks, self.ended = 0, {}, deque(), False
         self._streaming, self._buffered, self._error = streaming, 0, None
         self._reusable = False
@@ -162,6 +165,10 @@ class Connection(asyncio.Protocol):
 
     # -- httptools callbacks
 
+    def on_message_begin(self) -> None:
+        if self.ended:
+            raise ValueError("More than one answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value
 
@@ -191,8 +198,6 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if not self.status:
             return
-        if self.ended:
-            raise ValueError("More than one answer to one request")
         self.ended = True
         self._reusable = self._parser.should_keep_alive()  # the parser forgets it afterwards
         self._wake() if self._streaming else self._resolve()
