@@ -29,7 +29,12 @@ AWS_ACCOUNT = "aws"  # owns the managed policies, as in arn:aws:iam::aws:policy/
 KEYS = Scope("", "")
 
 _NOUNS = {USER: "user", ROLE: "role", POLICY: "policy", PROFILE: "instance profile"}
-_TITLES = {USER: "User", ROLE: "Role", POLICY: "A policy called", PROFILE: "Instance Profile"}
+_TAKEN = {
+    USER: "User with name {} already exists.",
+    ROLE: "Role with name {} already exists.",
+    POLICY: "A policy called {} already exists. Duplicate names are not allowed.",
+    PROFILE: "Instance Profile {} already exists.",
+}
 
 T = TypeVar("T")
 
@@ -88,10 +93,7 @@ def no_such_entity(text: str) -> ApiError:
 
 
 def already_exists(kind: str, name: str) -> ApiError:
-    text = f"{_TITLES[kind]} with name {name} already exists."
-    if kind == POLICY:
-        text = f"A policy called {name} already exists. Duplicate names are not allowed."
-    return ApiError("EntityAlreadyExists", text, 409)
+    return ApiError("EntityAlreadyExists", _TAKEN[kind].format(name), 409)
 
 
 def delete_conflict(text: str) -> ApiError:

@@ -33,8 +33,7 @@ from wildsage.wire.errors import ApiError
 log = logging.getLogger(__name__)
 
 _HOUR = 3600
-# The pattern of RoleArn in the sagemaker model.
-_ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/([\w+=,.@-]+/)*[\w+=,.@-]+", re.ASCII)
 
 
 def make_role(
