@@ -23,9 +23,8 @@ from typing import Any
 # This file has the library's name: its own folder must not be where imports look first.
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from harness import Measurement, compare, table
-
 import numpy as np
+from harness import Measurement, compare, table
 
 from wildsage.algorithms.instances import Instance
 from wildsage.formats import libsvm
