@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +26,7 @@ from wildsage.services.s3.errors import (
     malformed_xml,
     operations,
 )
-from wildsage.services.s3.streaming import body_of, in_thread, is_small, receive
+from wildsage.services.s3.streaming import body_of, in_thread, is_small, opened, receive
 from wildsage.store.objects.checksums import MULTIPART_TYPES
 from wildsage.store.objects.errors import NoSuchKey, NoSuchUpload
 from wildsage.store.objects.multipart import PartWriter
@@ -85,24 +87,52 @@ def part_number(request: Mapping[str, Any]) -> int:
 
 async def upload_part(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
     body = body_of(request)
+    if is_small(body):
+        data = await body.read()
+        return await in_thread(_upload_small, ctx, request, data, body.trailers)
+    part = await in_thread(_part_of, ctx, request)
+    async with opened(lambda: part.writer(ctx, body.content_length)) as writer:
+        await receive(body, writer)
+        return await in_thread(part.commit, ctx, writer, body.trailers)
+
+
+def _upload_small(
+    ctx: Ctx, request: dict[str, Any], data: bytes, trailers: Mapping[str, str]
+) -> dict[str, Any]:
+    part = _part_of(ctx, request)
+    with part.writer(ctx, len(data)) as writer:
+        writer.write(data)
+        return part.commit(ctx, writer, trailers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A part that is about to arrive, all that can be checked beforehand checked."""
+
+    upload: Upload
+    number: int
+    declared: checksums.Declared
+    algorithms: tuple[str, ...]
+
+    def writer(self, ctx: Ctx, length: int | None) -> AbstractContextManager[PartWriter]:
+        uploads = ctx.platform.objects.uploads
+        return uploads.part(self.upload, self.number, length, self.algorithms)
+
+    def commit(self, ctx: Ctx, writer: PartWriter, trailers: Mapping[str, str]) -> dict[str, Any]:
+        writer.verify(self.declared.md5, self.declared.complete(trailers))
+        part = ctx.platform.objects.uploads.commit_part(self.upload, self.number, writer)
+        return {
+            "ETag": quoted(part.etag),
+            **checksums.output_members(part.checksums, None),
+            **self.upload.attributes.encryption,
+        }
+
+
+def _part_of(ctx: Ctx, request: dict[str, Any]) -> _Incoming:
     refuse_unsupported(request)
-    number = part_number(request)
-    upload = await in_thread(upload_of, ctx, request)
+    number, upload = part_number(request), upload_of(ctx, request)
     declared = checksums.declared(ctx, request)
-    algorithms = _part_algorithms(upload, declared)
-    uploads = ctx.platform.objects.uploads
-    with uploads.part(upload, number, body.content_length, algorithms) as writer:
-        if is_small(body):
-            data = await body.read()
-            await in_thread(writer.write, data)
-        else:
-            await receive(body, writer)
-        part = await in_thread(_commit, ctx, upload, number, declared, writer, body.trailers)
-    return {
-        "ETag": quoted(part.etag),
-        **checksums.output_members(part.checksums, None),
-        **upload.attributes.encryption,
-    }
+    return _Incoming(upload, number, declared, _part_algorithms(upload, declared))
 
 
 def _part_algorithms(upload: Upload, declared: checksums.Declared) -> tuple[str, ...]:
@@ -116,18 +146,6 @@ def _part_algorithms(upload: Upload, declared: checksums.Declared) -> tuple[str,
             f"actual checksum Type: {declared.algorithms[0].lower()}"
         )
     return (wanted,)
-
-
-def _commit(
-    ctx: Ctx,
-    upload: Upload,
-    number: int,
-    declared: checksums.Declared,
-    writer: PartWriter,
-    trailers: Mapping[str, str],
-) -> Part:
-    writer.verify(declared.md5, declared.complete(trailers))
-    return ctx.platform.objects.uploads.commit_part(upload, number, writer)
 
 
 def complete_multipart_upload(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:

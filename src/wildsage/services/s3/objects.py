@@ -17,7 +17,7 @@ from wildsage.services.s3.attributes import (
 from wildsage.services.s3.common import bucket_of, check_key, check_version, key_of, quoted
 from wildsage.services.s3.conditions import Slice, not_modified, range_of, write_condition
 from wildsage.services.s3.errors import invalid_request, malformed_xml, operations, translate
-from wildsage.services.s3.streaming import body_of, in_thread, is_small, receive
+from wildsage.services.s3.streaming import body_of, in_thread, is_small, opened, receive
 from wildsage.store.errors import StoreError
 from wildsage.store.objects.types import Condition, StoredObject
 from wildsage.store.objects.writer import BodyWriter
@@ -36,7 +36,7 @@ async def put_object(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
         return await in_thread(_put_small, ctx, request, data, body.trailers)
     await in_thread(_check_put, ctx, request)
     declared = checksums.declared(ctx, request)
-    with ctx.platform.objects.writer(declared.algorithms) as writer:
+    async with opened(lambda: ctx.platform.objects.writer(declared.algorithms)) as writer:
         await receive(body, writer)
         return await in_thread(_commit, ctx, request, declared, writer, body.trailers)
 

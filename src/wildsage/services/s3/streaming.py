@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from wildsage.store.objects.writer import BodyWriter
 from wildsage.wire.streams import RequestBody
 
 T = TypeVar("T")
+W = TypeVar("W", bound=BodyWriter)
 
 BATCH = 1 << 20  # bytes handed over at a time; two such batches are all that a body ever occupies
 _pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="s3")
@@ -35,6 +37,23 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     except asyncio.CancelledError:
         await _end_of(future)
         raise
+
+
+@asynccontextmanager
+async def opened(make: Callable[[], AbstractContextManager[W]]) -> AsyncIterator[W]:
+    """The context manager that `make` makes, with all it does done in worker threads."""
+
+    def enter() -> tuple[AbstractContextManager[W], W]:
+        manager = make()
+        return manager, manager.__enter__()
+
+    manager, writer = await in_thread(enter)
+    try:
+        yield writer
+    except BaseException as error:
+        await in_thread(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    await in_thread(manager.__exit__, None, None, None)
 
 
 async def _end_of(future: asyncio.Future[Any]) -> None:
