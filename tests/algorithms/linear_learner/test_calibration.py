@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.linear_learner.helpers_linear import defaults
 from numpy.typing import NDArray
 from sklearn.metrics import fbeta_score, precision_score, recall_score, roc_auc_score
 
+from algorithms.linear_learner.helpers_linear import defaults
 from wildsage.algorithms.linear_learner.calibration import calibrate, operating_curve, roc_auc
 
 Array = NDArray[Any]
@@ -42,8 +42,8 @@ def value_at(
 
 def sample(seed: int, ties: bool) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
-    labels = (rng.random(60) < 0.35).astype(np.float32)
-    margins = rng.normal(size=60) + 1.2 * labels - 0.5
+    labels = (rng.random(40) < 0.35).astype(np.float32)
+    margins = rng.normal(size=40) + 1.2 * labels - 0.5
     margins = np.round(margins * 2) / 2 if ties else margins
     return margins.astype(np.float32), labels
 
@@ -57,7 +57,7 @@ def test_calibration_finds_the_best_threshold(criterion: str, ties: bool) -> Non
         target_recall=0.7,
         target_precision=0.75,
     )
-    for seed in range(12):
+    for seed in range(4):
         margins, labels = sample(seed, ties)
         threshold, value = calibrate(operating_curve(margins, labels), hyperparameters)
         assert value == pytest.approx(brute_force(margins, labels, hyperparameters))

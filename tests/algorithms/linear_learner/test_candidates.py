@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from algorithms.linear_learner.helpers_linear import defaults
 
+from algorithms.linear_learner.helpers_linear import defaults
 from wildsage.algorithms.linear_learner.candidates import Candidates, make_candidates
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.linear_learner.helpers_linear import defaults
 from numpy.typing import NDArray
 
+from algorithms.linear_learner.helpers_linear import defaults
 from wildsage.algorithms.linear_learner.losses import (
     Absolute,
     EpsilonInsensitiveAbsolute,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from algorithms.linear_learner.helpers_linear import binary, defaults, multiclass, regression
 from sklearn import metrics as peer
 
+from algorithms.linear_learner.helpers_linear import binary, defaults, multiclass, regression
 from wildsage.algorithms.linear_learner.losses import loss_name
 from wildsage.algorithms.linear_learner.model import LinearModel
 from wildsage.algorithms.linear_learner.sources import MemorySource

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.linear_learner.helpers_linear import defaults
 from numpy.typing import NDArray
 
+from algorithms.linear_learner.helpers_linear import defaults
 from wildsage.algorithms.linear_learner.optimizers import Optimizer, Schedule, make_optimizer
 
 Array = NDArray[Any]
@@ -69,7 +69,7 @@ def test_weight_decay_spares_the_bias() -> None:
 def test_l1_gives_exact_zeros_and_spares_the_bias() -> None:
     nothing = np.zeros((1, 3, 2), np.float32)
     moved = run(optimizer(l1=50.0, optimizer="sgd"), nothing)
-    np.testing.assert_allclose(moved, [[0, 0.5], [0, 0.5], [1, 1]])
+    np.testing.assert_allclose(moved, [[0.0, 0.5], [0.0, 0.5], [1.0, 1.0]])
 
 
 def test_the_bias_has_its_own_rate_or_does_not_move() -> None:

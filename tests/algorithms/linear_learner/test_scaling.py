@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from algorithms.linear_learner.helpers_linear import defaults, regression
 
+from algorithms.linear_learner.helpers_linear import defaults, regression
 from wildsage.algorithms.linear_learner.preparation import fit_scaler
 from wildsage.algorithms.linear_learner.scaling import Moments, Scaler, product, transposed_product
 from wildsage.contract.cluster import Cluster
@@ -100,6 +100,6 @@ def test_what_is_scaled(
 
 
 def test_labels_of_classifiers_are_never_scaled() -> None:
-    labels = (Y > Y.mean()).astype(np.float32)
+    labels = (Y.mean() < Y).astype(np.float32)
     scaler = fit_scaler(X, labels, defaults(normalize_label="true"), Cluster())[0]
     assert (scaler.label_mean, scaler.label_scale) == (0.0, 1.0)

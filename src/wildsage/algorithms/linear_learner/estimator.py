@@ -94,18 +94,22 @@ class LinearLearner(Estimator):
         """Train on rows `X` with labels `y`; models are judged on `validation`, a pair, if
         given."""
         features = as_features(X)
-        labels = self._learn_labels(y)
+        classes = self._classes_of(y)
+        labels = self._encode(y, classes)
         if len(labels) != features.shape[0]:
             raise ValueError(f"X has {features.shape[0]} rows, y has {len(labels)}")
-        hyperparameters = self.hyperparameters()
+        hyperparameters = self.hyperparameters(0 if classes is None else len(classes))
         judged = None
         if validation is not None:
-            judged = MemorySource([(as_features(validation[0]), self._encode(validation[1]))])
+            rows = as_features(validation[0])
+            judged = MemorySource([(rows, self._encode(validation[1], classes))])
         source = MemorySource([(features, labels)])
         seed = int(self.random_state)
         trainer = Trainer.start(source, judged, hyperparameters, seed=seed)
         self.history_: list[EpochReport] = list(trainer.epochs())
         choice = trainer.choose()
+        if classes is not None:
+            self.classes_: Array = classes
         self.model_: LinearModel = finished_model(trainer, choice)
         self.coef_ = self.model_.weight.T
         self.intercept_ = self.model_.bias
@@ -115,47 +119,49 @@ class LinearLearner(Estimator):
         self.best_hyperparameters_ = trainer.plan.candidates.describe(choice.model, hyperparameters)
         return self
 
-    def hyperparameters(self) -> dict[str, Any]:
+    def hyperparameters(self, classes: int = 0) -> dict[str, Any]:
         """The typed hyperparameters, checked as those of a training job are."""
         given = {n: v for n, v in self.get_params().items() if n != "random_state"}
         raw = {name: as_text(value) for name, value in given.items()}
         if self.predictor_type == "multiclass_classifier":
-            raw["num_classes"] = str(max(3, len(self.classes_)))
+            raw["num_classes"] = str(max(3, classes))
         try:
             return SPEC.validate(raw)
         except ClientError as error:
             raise ValueError(str(error)) from error
 
-    def _learn_labels(self, y: Any) -> Array:
-        if self.kind == "classifier":
-            self.classes_: Array = np.unique(np.asarray(y))
-            if self.predictor_type == "binary_classifier" and len(self.classes_) != 2:
-                raise ValueError(f"Two classes are needed, found {len(self.classes_)}")
-        return self._encode(y)
+    def _classes_of(self, y: Any) -> Array | None:
+        if self.kind == "regressor":
+            return None
+        classes = np.unique(np.asarray(y))
+        if self.predictor_type == "binary_classifier" and len(classes) != 2:
+            raise ValueError(f"Two classes are needed, found {len(classes)}")
+        return classes
 
-    def _encode(self, y: Any) -> Array:
+    def _encode(self, y: Any, classes: Array | None) -> Array:
+        """Labels as the algorithm takes them: numbers, classes counted from 0."""
         labels = np.asarray(y)
         if labels.ndim != 1:
             raise ValueError(f"y should be one label per row, got shape {labels.shape}")
-        if self.kind == "regressor":
+        if classes is None:
             return np.asarray(labels, np.float32)
-        if not np.isin(labels, self.classes_).all():
+        if not np.isin(labels, classes).all():
             raise ValueError("a label is not among the classes of the training data")
-        return np.searchsorted(self.classes_, labels).astype(np.float32)
+        return np.searchsorted(classes, labels).astype(np.float32)
 
     # --- answering -------------------------------------------------------------------------------
 
     def decision_function(self, X: Any) -> Array:
         """Distances from the calibrated threshold (binary: positive means the second class), or the
         margins of all classes."""
-        margins = self.model_.margins(self._rows(X))
+        margins = self._margins(X)
         if self.predictor_type == "binary_classifier":
             return np.asarray(margins[:, 0] - self.threshold_)
         return margins[:, : len(self.classes_)]
 
     def predict(self, X: Any) -> Array:
         if self.predictor_type == "regressor":
-            return np.asarray(self.model_.margins(self._rows(X))[:, 0])
+            return np.asarray(self._margins(X)[:, 0])
         decision = self.decision_function(X)
         if self.predictor_type == "binary_classifier":
             return np.asarray(self.classes_[(decision >= 0).astype(np.intp)])
@@ -163,9 +169,10 @@ class LinearLearner(Estimator):
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities per class. The calibrated threshold need not be at one half."""
-        if self.hyperparameters()["loss"] == "hinge_loss" or self.kind == "regressor":
+        if self.loss == "hinge_loss" or self.kind == "regressor":
             raise AttributeError("probabilities come with the logistic and softmax losses only")
-        scores = self.model_.probabilities(self.model_.margins(self._rows(X)))
+        margins = self._margins(X)
+        scores = self.model_.probabilities(margins)
         if self.predictor_type == "binary_classifier":
             return np.hstack([1 - scores, scores])
         return scores[:, : len(self.classes_)]
@@ -181,8 +188,14 @@ class LinearLearner(Estimator):
     def metrics(self, X: Any, y: Any) -> Mapping[str, float]:
         """The figures of the training job's final log block, for these rows."""
         self.require_fit()
-        source = MemorySource([(self._rows(X), self._encode(y))])
-        return self.model_.metrics(source, self.hyperparameters())
+        classes = None if self.kind == "regressor" else self.classes_
+        source = MemorySource([(self._rows(X), self._encode(y, classes))])
+        outputs = self.model_.weight.shape[1]
+        return self.model_.metrics(source, self.hyperparameters(outputs))
+
+    def _margins(self, X: Any) -> Array:
+        rows = self._rows(X)
+        return self.model_.margins(rows)
 
     def _rows(self, X: Any) -> Features:
         self.require_fit()

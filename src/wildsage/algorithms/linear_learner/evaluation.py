@@ -37,7 +37,7 @@ class Evaluation:
         criterion = None if self.criterion is None else float(self.criterion[model])
         return float(self.losses[model]), criterion
 
-    def best(self, tolerance: float) -> int:
+    def best(self, tolerance: float, rows: int | None = None) -> int:
         """The model to choose.
 
         By loss; with a criterion, by the loss among those whose criterion is as good as the best
@@ -47,7 +47,11 @@ class Evaluation:
         if self.criterion is None:
             return int(np.argmin(losses))
         values = np.where(np.isfinite(self.losses), self.criterion, -np.inf)
-        good = values >= values.max() - tolerance * abs(values.max())
+        top = float(values.max())
+        slack = tolerance * abs(top)
+        if rows is not None and 0 < top < 1:
+            slack = max(slack, np.sqrt(top * (1 - top) / rows))
+        good = values >= top - slack
         return int(np.flatnonzero(good)[np.argmin(losses[good])])
 
 

@@ -209,8 +209,8 @@ class Lbfgs(Solver):
     def direction(self, models: Array) -> Array:
         pseudo = self.pseudo_gradient()
         move = -self._two_loops(pseudo)
-        penalised = self.l1 > 0
-        move[penalised & (move * pseudo > 0)] = 0
+        # What is at zero leaves it on the side that descends, or stays.
+        move[(self.l1 > 0) & (self.base == 0) & (move * pseudo >= 0)] = 0
         downhill = (move * pseudo).sum(axis=1) < 0
         move[~downhill] = -(self.inverse * pseudo)[~downhill]
         return np.asarray(move[models])

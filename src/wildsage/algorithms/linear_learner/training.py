@@ -262,7 +262,7 @@ class Trainer:
         return best
 
     def _choose_crossed(self, crossed: Evaluation) -> Choice:
-        model = crossed.best(self.progress.tolerance)
+        model = crossed.best(self.progress.tolerance, self.plan.source.count)
         threshold = float(crossed.thresholds[model])
         return Choice(model, self._columns(self.weights, model), crossed.of(model), threshold)
 
