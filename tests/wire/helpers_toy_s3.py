@@ -61,7 +61,8 @@ def get_bucket_location(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete_objects(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
-    return {"Deleted": [{"Key": item["Key"]} for item in request["Delete"]["Objects"]]}
+    objects = request.get("Delete", {}).get("Objects", [])
+    return {"Deleted": [{"Key": item.get("Key")} for item in objects]}
 
 
 def delete_object(ctx: Ctx, request: dict[str, Any]) -> None:

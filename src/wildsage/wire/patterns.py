@@ -42,8 +42,6 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
 
 
 def _translate(pattern: str) -> str:
-    if "\\" not in pattern:
-        return pattern
     text = _REPEATED_END.sub("$", pattern)
     text = _SURROGATES.sub(_join_surrogates, text)
     text = _HYPHEN.sub(r"\1\\-", text)
