@@ -43,11 +43,11 @@ from wildsage.serving.handler import Reply
 from wildsage.serving.server import serve
 class Model:
     def __init__(self, paths):
-        self.text = (paths.model / "answer").read_bytes()
+        self.text = (paths.model / "answer").read_bytes() + b" " + os.urandom(4).hex().encode()
     def __call__(self, body, content_type, accept, attributes):
         if body == b"die":
             os._exit(7)
-        return Reply(200, "text/plain", self.text + b" %d" % os.getpid())
+        return Reply(200, "text/plain", self.text)
     def execution_parameters(self):
         return {}
 sys.exit(serve(Model))

@@ -92,6 +92,8 @@ def serve(**settings: Any) -> Iterator[Served]:
         await stop.wait()
         server.should_exit = server.force_exit = True
         await serving
+        router.close()
+        await asyncio.sleep(0)
 
     running = in_thread(run)
     served = Served(listener.getsockname()[1], router, running)

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvloop
 
+from wildsage.router.client import connect_unix
 from wildsage.serving import server
 from wildsage.serving.handler import InvocationError, Reply
 
@@ -106,7 +107,7 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(10)
-        self.sock.connect(str(self.path))
+        connect_unix(self.sock, str(self.path))
 
 
 @contextmanager

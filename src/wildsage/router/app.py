@@ -124,6 +124,12 @@ class Router:
                 return
         await self.inner(scope, receive, send)
 
+    def close(self) -> None:
+        """Close the connections to model servers that nobody uses. On the loop, at its end."""
+        for target in self.table.targets():
+            if target.pool is not None:
+                target.pool.close()
+
     async def _answer(
         self, request: HttpRequest, endpoint: str, kind: str, receive: Receive, send: Send
     ) -> None:

@@ -137,6 +137,11 @@ class RouteTable:
             found = [self._targets.get(address) for address in addresses]
         return sum(target.inflight for target in found if target)
 
+    def targets(self) -> list[Target]:
+        """Every model server that is in the table or still works on a request."""
+        with self._lock:
+            return list(self._targets.values())
+
     async def changed(self, timeout: float) -> None:
         """Return at the next change of the table, or when `timeout` seconds are over."""
         waiter = _Waiter()
