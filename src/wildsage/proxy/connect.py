@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from wildsage.proxy.ca import Authority
 from wildsage.proxy.hosts import Upstream, Upstreams, is_aws, split_authority
@@ -144,9 +144,7 @@ class Proxy:
 
     async def _forward(self, head: _Head, client: Streams) -> None:
         """One exchange of plain HTTP; the connection is not used again."""
-        parts = urlsplit(head.target)
-        if parts.scheme != "http" or not parts.netloc:
-            raise Refused("400 Bad Request", "This is wildsage's proxy; it takes proxy requests.")
+        parts = _absolute(head.target)
         host, port = _authority(parts.netloc.rpartition("@")[2], 80)
         upstream = None if is_aws(host) else self._upstreams.for_host("http", host)
         if upstream is not None:
@@ -179,6 +177,16 @@ async def _read_head(reader: asyncio.StreamReader) -> _Head | None:
     if len(raw) > MAX_HEAD or len(line) != 3 or not line[2].startswith("HTTP/1."):
         raise Refused("400 Bad Request", "The request is not HTTP/1.1.")
     return _Head(line[0], line[1], raw)
+
+
+def _absolute(target: str) -> SplitResult:
+    try:
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise Refused("400 Bad Request", str(error)) from None
+    if parts.scheme != "http" or not parts.netloc:
+        raise Refused("400 Bad Request", "This is wildsage's proxy; it takes proxy requests.")
+    return parts
 
 
 def _authority(text: str, default_port: int) -> tuple[str, int]:
