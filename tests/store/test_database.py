@@ -80,13 +80,23 @@ def test_a_raising_block_is_rolled_back(database: Database) -> None:
 
 def test_sqlite_writes_are_durable_and_checked(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'deep' / 'wildsage.db'}")
-    with database.connect() as connection:
+    with database.begin() as connection:
         pragmas = [
             connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert pragmas == ["wal", 2, 1]
     assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
+    database.close()
+
+
+def test_only_what_may_be_lost_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'wildsage.db'}")
+    levels = []
+    for durable in (False, True, False):
+        with database.begin(durable=durable) as connection:
+            levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+    assert levels == [1, 2, 1]
     database.close()
 
 

@@ -8,15 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wildsage import clock
 from wildsage.arns import Scope
 from wildsage.clock import ManualClock
+from wildsage.store import resources as resources_module
 from wildsage.store.changes import Changes
 from wildsage.store.database import Database
 from wildsage.store.errors import AlreadyExists, Conflict, InvalidToken, NotFound
+from wildsage.store.listing import select_page
 from wildsage.store.resources import Change, ListQuery, Resource, Resources
 
 KIND = "training-job"
@@ -359,3 +362,34 @@ def test_tags_go_with_their_resource(resources: Resources) -> None:
 def test_what_is_not_there_cannot_be_tagged(resources: Resources) -> None:
     with pytest.raises(NotFound):
         resources.add_tags("arn:aws:sagemaker:us-east-1:0:training-job/a", {"k": "v"})
+
+
+# How they are found
+
+
+def plan(database: Database, statement: sa.Executable, values: dict[str, Any]) -> str:
+    """What SQLite says it will do."""
+    with database.connect() as connection:
+        connection.execute(statement, values)
+        cursor = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN " + connection.info["sql"], connection.info["parameters"]
+        )
+        return " | ".join(row[3] for row in cursor)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:"])
+def test_every_hot_query_has_its_index(resources: Resources, database: Database) -> None:
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def keep(connection: sa.Connection, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        if not sql.startswith("EXPLAIN"):
+            connection.info["sql"], connection.info["parameters"] = sql, parameters
+
+    for column, after in (("Name", "a"), ("CreationTime", 1.0), ("Status", "a")):
+        query = ListQuery(sort_by=column)
+        page = select_page(resources_module._rows, KIND, HERE, query, (after, "a"))
+        found = plan(database, page, {})
+        assert "SEARCH resources USING INDEX" in found
+        assert "TEMP B-TREE" not in found, f"{column} is sorted by hand"
+    claim = {"new_lease_owner": "", "new_lease_token": "", "new_lease_expires": 1.0}
+    found = plan(database, resources_module._CLAIM, {"now": 1.0, "kinds": [KIND]} | claim)
+    assert "USING INDEX resources_due (kind=? AND due<?)" in found

@@ -48,17 +48,23 @@ class Database:
         in_memory = self.is_sqlite and parsed.database in (None, "", ":memory:")
         self.engine = _sqlite(parsed, in_memory) if self.is_sqlite else _postgresql(parsed)
         self._writer = self.engine.execution_options(immediate=True)
+        self._relaxed = self.engine.execution_options(immediate=True, relaxed=True)
         turn = _Turn() if self.is_sqlite else nullcontext()
         self._write_turn: AbstractContextManager[Any] = turn
         self._read_turn: AbstractContextManager[Any] = turn if in_memory else nullcontext()
 
     @contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
+    def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         """One write transaction: committed when the block ends, rolled back when it raises.
 
         Nothing slow belongs inside: on SQLite every other writer waits. Transactions do not nest.
+        Without `durable` the commit does not wait for the disk: a kill of the process loses
+        nothing, a power cut may, as if the transaction had never been.
         """
-        with self._write_turn, self._writer.begin() as connection:
+        engine = self._writer if durable else self._relaxed
+        with self._write_turn, engine.begin() as connection:
+            if not (durable or self.is_sqlite):
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
 
     @contextmanager
@@ -166,10 +172,13 @@ def _sqlite(url: sa.URL, in_memory: bool) -> sa.Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves, below
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("immediate"):
+        level = "NORMAL" if options.get("relaxed") else "FULL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")

@@ -307,14 +307,14 @@ class Resources:
             "new_lease_token": token,
             "new_lease_expires": now + lease_seconds,
         }
-        with self._database.begin() as connection:
+        with self._database.begin(durable=False) as connection:  # a lost lease is a free row
             row = connection.execute(_CLAIM, values).one_or_none()
         return None if row is None else Claim(_resource(row), token)
 
     def renew(self, claim: Claim, lease_seconds: float) -> bool:
         """Prolong a lease; False when it is no longer ours."""
         values = _held(claim) | {"new_lease_expires": clock.now() + lease_seconds}
-        with self._database.begin() as connection:
+        with self._database.begin(durable=False) as connection:
             return connection.execute(_RENEW, values).rowcount == 1
 
     def apply(

@@ -118,7 +118,7 @@ def test_a_deny_beats_every_allow() -> None:
 )
 def test_conditions(operator: str, wanted: Any, value: list[str] | None, holds: bool) -> None:
     text = policy({"Action": "*", "Condition": {operator: {"X:Key": wanted}}})
-    context = {} if value is None else {"x__key": value}
+    context: dict[str, Any] = {} if value is None else {"x__key": value}
     assert (verdict(text, **context) == "allowed") is holds
 
 
@@ -132,11 +132,11 @@ def test_all_conditions_must_hold() -> None:
 
 def test_variables() -> None:
     text = policy({"Action": "*", "Resource": "arn:aws:s3:::home/${aws:username}/*"})
-    ann = {"aws__username": ["ann"]}
+    ann: dict[str, Any] = {"aws__username": ["ann"]}
     assert verdict(text, resource="arn:aws:s3:::home/ann/x", **ann) == "allowed"
     assert verdict(text, resource="arn:aws:s3:::home/bob/x", **ann) == "implicitDeny"
     assert verdict(text, resource="arn:aws:s3:::home//x") == "implicitDeny"
-    star = {"aws__username": ["*"]}
+    star: dict[str, Any] = {"aws__username": ["*"]}
     assert verdict(text, resource="arn:aws:s3:::home/bob/x", **star) == "implicitDeny"
     default = policy({"Action": "*", "Condition": {"StringEquals": {"x:k": "${x:m, 'none'}"}}})
     assert verdict(default, x__k=["none"]) == "allowed"

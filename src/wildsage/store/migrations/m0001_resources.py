@@ -52,6 +52,7 @@ sa.Index(
 )
 sa.Index(
     "resources_due",
+    resources.c.kind,
     resources.c.due,
     sqlite_where=resources.c.due.is_not(None),
     postgresql_where=resources.c.due.is_not(None),
