@@ -165,6 +165,24 @@ def test_stop_works_while_the_server_is_dead(lab: Lab, tmp_path: Path) -> None:
     assert lab.wait().reason == "stopped"
 
 
+def test_what_was_prepared_but_not_spawned_is_started_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was killed between the two."""
+    with monkeypatch.context() as patch:
+        patch.setattr("wildsage.compute.process._spawn", lambda *_: None)
+        lab.start("print('first')")
+    assert lab.compute.status(lab.root).state == "missing"
+    assert lab.run("print('second')").succeeded
+    assert lab.lines() == ["second"]
+
+
+def test_no_credentials_stay_on_disk(lab: Lab) -> None:
+    lab.run("pass", env={"AWS_SECRET_ACCESS_KEY": "geheim"})
+    files = [path for path in lab.root.rglob("*") if path.is_file()]
+    assert files and not any(b"geheim" in path.read_bytes() for path in files)
+
+
 def test_pipe_channels_are_fed_while_the_program_reads(lab: Lab, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"abc")

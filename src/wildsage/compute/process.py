@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import marshal
 import os
 import select
@@ -27,6 +28,8 @@ from typing import Any
 import wildsage
 from wildsage.compute import isolation, supervisor
 from wildsage.compute.base import Capability, Capacity, InstanceSpec, InstanceStatus
+
+log = logging.getLogger(__name__)
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SOURCE = str(Path(wildsage.__file__).resolve().parent.parent)
@@ -69,7 +72,7 @@ class ProcessCompute:
         if lock is None:
             return
         try:
-            if not (spec.root / "spec").exists():
+            if not (spec.root / "taken").exists():
                 self._prepare(spec)
                 _spawn(spec.root, lock)
         finally:
@@ -126,7 +129,7 @@ class ProcessCompute:
         ended = ended or _read_exit(root)  # it may have ended between the two looks
         if ended is not None:
             return ended
-        if (root / "spec").exists():
+        if (root / "taken").exists():
             return InstanceStatus("exited", started=_read_start(root), reason="lost")
         return InstanceStatus("missing")
 
@@ -446,4 +449,10 @@ class _Watcher:
                 with self._guard:
                     watched = self._watched.get(descriptor)
                 if watched:
-                    self.fire(watched[0])
+                    self._fire_safely(watched[0])
+
+    def _fire_safely(self, root: Path) -> None:
+        try:
+            self.fire(root)
+        except Exception:  # one listener must not deafen the others
+            log.exception("Nobody could be told that %s has ended", root)

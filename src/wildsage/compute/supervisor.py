@@ -11,8 +11,8 @@
   when the guardian is killed.
 
 Only the standard library's cheap modules are imported (it runs with `-I -S`), nothing of wildsage
-that costs time. Files in the instance's folder: `spec` (marshal), `started`, `exit.json`, `stop`
-(a request to end, kept so that one made before the start counts too).
+that costs time. Files in the instance's folder: `spec` (marshal; `taken` once read), `started`,
+`exit.json`, `stop` (a request to end, kept so that one made before the start counts too).
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ def main(root: str) -> None:
     for inherited in (LOCK_FD, ALIVE_FD):
         os.set_inheritable(inherited, False)
     os.chdir(root)
-    with open("spec", "rb") as file:
+    os.rename("spec", "taken")  # from now on this instance was started
+    with open("taken", "r+b") as file:
         spec = marshal.load(file)
+        file.truncate(0)  # it holds credentials
     Supervisor(spec).run()
 
 

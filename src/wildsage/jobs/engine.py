@@ -162,18 +162,21 @@ class Engine:
     # -- workers do it ---------------------------------------------------------------------------
 
     def _step(self, claim: Claim) -> None:
-        key = _key(claim.resource)
-        outcome: Outcome | None = None
+        try:
+            self._work(claim)
+        except Exception:
+            log.exception("The engine failed on %s %s", claim.resource.kind, claim.resource.name)
+
+    def _work(self, claim: Claim) -> None:
+        key, applied, poked = _key(claim.resource), False, False
         try:
             outcome = self._reconcile(claim)
             applied = self._apply(claim, outcome)
-        except Exception:
-            log.exception("The engine failed on %s %s", claim.resource.kind, claim.resource.name)
-            applied = False
-        poked = self._release(key)
+        finally:
+            poked = self._release(key)
         if poked:
             self.poke(key)
-        elif applied and outcome and outcome.until:
+        if applied and outcome.until:
             outcome.until(lambda: self.poke(key))
 
     def _reconcile(self, claim: Claim) -> Outcome:
@@ -230,8 +233,11 @@ class Engine:
                 if self._stopping and not self._claims:
                     return
                 claims = list(self._claims.values())
-            for claim in claims:
-                self._resources.renew(claim, LEASE_SECONDS)
+            try:
+                for claim in claims:
+                    self._resources.renew(claim, LEASE_SECONDS)
+            except Exception:
+                log.exception("Leases could not be renewed; it is tried again")
 
 
 def _key(resource: Resource) -> Key:
