@@ -31,6 +31,7 @@ def train(job: TrainingJob) -> None:
     started = clock.now()
     with job.log.timed("initialize.time"):
         source = open_channel(job, job.channels["train"])
+        expect_width(job, source)
         validation = job.channels.get("validation")
         judged = None if validation is None else open_channel(job, validation)
         trainer = Trainer.start(
@@ -93,6 +94,13 @@ def open_channel(job: TrainingJob, channel: Channel) -> Source:
     reader = LabelledRows(channel, job.hyperparameters)
     head_rows = int(job.hyperparameters["num_point_for_scaler"])
     return open_source(reader, rows=rows, head_rows=head_rows, budget=memory_budget())
+
+
+def expect_width(job: TrainingJob, source: Source) -> None:
+    """The other channels must have as many features as the train channel."""
+    width = int(source.sample(1)[0].shape[1])
+    for channel in job.channels.values():
+        channel.feature_dim = width
 
 
 def memory_budget() -> int:
