@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from wildsage import clock, presence
@@ -59,6 +60,8 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], log:
         while clock.monotonic() < deadline:
             found = presence.read(settings.home)
             if found is not None and found.pid == process.pid:
+                # Whoever lives on after this reaps the server when it ends.
+                threading.Thread(target=process.wait, daemon=True).start()
                 return found
             if process.poll() is not None:
                 raise CommandError(f"the server did not start:\n{_tail(log)}")
