@@ -180,6 +180,18 @@ def test_services_that_are_not_served_answer_by_name(toy: Toy) -> None:
     assert orjson.loads(answer.body)["message"] == "glue:GetTables is not implemented by wildsage."
 
 
+def test_json_without_a_target_is_an_unknown_operation(toy: Toy) -> None:
+    for service in ("kms", "monitoring"):
+        headers = signed_headers("POST", URL, b"{}", signature=Signature(service))
+        answer = toy.call("POST", URL, headers, b"{}")
+        assert (answer.status, b"UnknownOperationException" in answer.body) == (400, True)
+
+
+def test_warming_loads_every_service(toy: Toy) -> None:
+    toy.app.warm()
+    assert toy.sagemaker("DeleteTrainingJob", b'{"TrainingJobName": "a"}').status == 200
+
+
 def test_a_service_that_aws_does_not_have_is_unknown(toy: Toy) -> None:
     headers = signed_headers("GET", URL, signature=Signature("nonsense"))
     assert toy.call("GET", URL, headers).status == 404

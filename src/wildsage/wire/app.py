@@ -32,7 +32,7 @@ from wildsage.wire.context import Context, Credential, CredentialLookup, Princip
 from wildsage.wire.dispatch import Address, Dispatcher, codec_of
 from wildsage.wire.errors import ApiError
 from wildsage.wire.files import OpenedFile
-from wildsage.wire.model import Operation, validate
+from wildsage.wire.model import Operation, service_model, validate
 from wildsage.wire.protocols import write_error
 from wildsage.wire.record import RequestRecord
 from wildsage.wire.registry import Handler, Registry, Services
@@ -93,9 +93,16 @@ class WireApp:
         self._platform = platform
         self._credentials = credentials
         self._record = record
+        self._services = tuple(services)
         self._registry = Registry(services)
-        self._dispatcher = Dispatcher(tuple(services), base_hosts)
+        self._dispatcher = Dispatcher(self._services, base_hosts)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="wire")
+
+    def warm(self) -> None:
+        """Load what the first requests would otherwise wait for. May run beside them."""
+        for service in self._services:
+            service_model(service)
+            self._registry.load(service)
 
     def close(self) -> None:
         self._workers.shutdown(wait=False, cancel_futures=True)

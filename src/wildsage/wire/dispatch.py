@@ -71,7 +71,7 @@ class Dispatcher:
         if address.service is None:
             raise ApiError("UnknownOperationException", "", 404)
         if address.protocol == "json":
-            name = request.headers["x-amz-target"].rpartition(".")[2]
+            name = request.headers.get("x-amz-target", "").rpartition(".")[2]
             return _named(address.service, name), {}
         return _by_path(address, request)
 
