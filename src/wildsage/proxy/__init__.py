@@ -1,1 +1,1 @@
-"""Host names that clients hard-code: answered here (`connect`) with a certificate of our own (`ca`)."""
+"""Host names that clients hard-code, answered here (`connect`) with our own certificate (`ca`)."""
