@@ -40,6 +40,7 @@ from wildsage.serving.handler import Reply
 from wildsage.serving.server import serve
 from wildsage.wire.context import Credential, Principal
 
+WARMUP = 0.3
 BODY = b",".join([b"1.5"] * 16)
 ACCOUNT = "000000000000"
 CREDENTIAL = Credential(
@@ -75,7 +76,11 @@ def run_router(port: int, model: str) -> None:
 
     table = RouteTable()
     table.publish(Scope(ACCOUNT, "us-east-1"), "toy", [VariantRoute("AllTraffic", 1.0, (model,))])
-    router = Router(nothing, table, {CREDENTIAL.access_key: CREDENTIAL}.get)
+
+    def lookup(access_key: str) -> Credential | None:
+        return CREDENTIAL if access_key == CREDENTIAL.access_key else None
+
+    router = Router(nothing, table, lookup)
     config = uvicorn.Config(
         cast(Any, router),
         http=HttpProtocol,
@@ -89,7 +94,7 @@ def run_router(port: int, model: str) -> None:
 
 
 @contextmanager
-def process(port: int, target: Any, *arguments: Any) -> Iterator[None]:
+def process(port: int, target: Any, *arguments: Any) -> Iterator[int]:
     """A process of its own that answers on `port` while the block runs."""
     child = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
     child.start()
@@ -100,10 +105,20 @@ def process(port: int, target: Any, *arguments: Any) -> Iterator[None]:
                 if not port or probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        yield
+        assert child.pid is not None
+        yield child.pid
     finally:
         os.kill(child.pid or 0, signal.SIGTERM)
         child.join()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of another process (0 where there is no /proc)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(eq=False)
@@ -145,7 +160,7 @@ async def load(port: int, request: bytes, connections: int, seconds: float) -> t
     for _ in range(connections):
         _, client = await loop.create_connection(partial(Client, request), "127.0.0.1", port)
         clients.append(client)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(WARMUP)
     for client in clients:
         client.latencies.clear()
     await asyncio.sleep(seconds)
@@ -190,7 +205,7 @@ def measure(rounds: int, seconds: float) -> None:
         tcp = {"WILDSAGE_BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(direct_port)}
         stack.enter_context(process(direct_port, run_model, tcp))
         stack.enter_context(process(0, run_model, {"WILDSAGE_BIND_UDS": unix}))
-        stack.enter_context(process(router_port, run_router, router_port, unix))
+        router = stack.enter_context(process(router_port, run_router, router_port, unix))
         cases = {
             "direct": (direct_port, direct_request()),
             "routed": (router_port, signed_request(router_port)),
@@ -202,6 +217,10 @@ def measure(rounds: int, seconds: float) -> None:
                     result = uvloop.run(load(port, request, connections, seconds))
                     figures.setdefault((name, connections), []).append(result)
         report(figures)
+        before = cpu_seconds(router)
+        rate, _ = uvloop.run(load(*cases["routed"], 16, seconds))
+        spent = (cpu_seconds(router) - before) / (rate * (seconds + WARMUP))
+        print(f"CPU of the router: {spent * 1e6:.0f} µs a request, of one core")
 
 
 def report(figures: dict[tuple[str, int], list[tuple[float, float]]]) -> None:

@@ -223,6 +223,33 @@ def test_a_server_that_takes_too_long(tmp_path: Path) -> None:
     assert against(tmp_path / "s", script, use) == 0
 
 
+def test_each_request_of_a_connection_has_its_own_time(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.read(1)
+        writer.write(OK)
+        await reader.read()
+
+    async def use(pool: Pool) -> None:
+        assert await ask(pool, seconds=60) == (200, b"ok")
+        with pytest.raises(TimedOut):
+            await ask(pool, seconds=0.01)
+
+    against(tmp_path / "s", script, use)
+
+
+def test_a_time_limit_ends_with_its_request(tmp_path: Path) -> None:
+    async def use(pool: Pool) -> list[tuple[int, bytes]]:
+        first = await ask(pool, seconds=0.01)
+        loop = asyncio.get_running_loop()
+        past = asyncio.Event()
+        loop.call_later(0.02, past.set)
+        await past.wait()
+        return [first, await ask(pool, seconds=5)]
+
+    assert against(tmp_path / "s", replies(OK, OK), use) == [(200, b"ok")] * 2
+
+
 def test_waiting_for_a_free_connection_takes_no_longer_than_the_answer_may(tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

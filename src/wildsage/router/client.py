@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import socket
 from collections import deque
@@ -56,9 +57,9 @@ class Connection(asyncio.Protocol):
     """One connection; it carries one request at a time: `send`, look at the answer, `release`."""
 
     __slots__ = (
-        "_answer", "_buffered", "_closed", "_error", "_parser", "_paused", "_pool", "_reusable",
-        "_streaming", "_timer", "_transport", "_wanted", "chunks", "ended", "headers", "loop",
-        "status",
+        "_answer", "_buffered", "_closed", "_deadline", "_error", "_parser", "_paused", "_pool",
+        "_reusable", "_streaming", "_timer", "_transport", "_wanted", "chunks", "ended", "headers",
+        "loop", "status",
     )  # fmt: skip
 
     status: int
@@ -73,6 +74,9 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._answer: asyncio.Future[None] | None = None
         self._wanted: asyncio.Future[None] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf
 
     @property
     def closed(self) -> bool:
@@ -86,9 +90,8 @@ class Connection(asyncio.Protocol):
         self.status, self.headers, self.chunks, self.ended = 0, {}, deque(), False
         self._streaming, self._buffered, self._error = streaming, 0, None
         self._reusable = False
-        self._parser = httptools.HttpResponseParser(self)
         answer = self._answer = self.loop.create_future()
-        self._timer = self.loop.call_later(seconds, self._expire)
+        self._give(seconds)
         if len(body) > _COPIED:
             self._transport.writelines((head, body))
         else:
@@ -118,7 +121,7 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """Give the connection back; one whose answer was not read to its end is of no more use."""
         self._answer = None
-        self._timer.cancel()
+        self._deadline = math.inf
         if not self._reusable or self._paused:
             self._transport.abort()
         self._pool.give_back(self)
@@ -155,6 +158,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._answer is None:
             self._pool.discard(self)
             return
@@ -179,8 +184,7 @@ class Connection(asyncio.Protocol):
             return
         self.status = status
         if self._streaming:
-            self._timer.cancel()
-            self._timer = self.loop.call_later(STREAM_SECONDS, self._expire)
+            self._give(STREAM_SECONDS)
             self._resolve()
 
     def on_body(self, body: bytes) -> None:
@@ -218,9 +222,23 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
         self._wake()
 
-    def _expire(self) -> None:
-        self._fail(TimedOut())
-        self._transport.abort()
+    def _give(self, seconds: float) -> None:
+        """Set the time limit of the request. One timer serves many requests: it looks again."""
+        self._deadline = self.loop.time() + seconds
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        left = self._deadline - self.loop.time()
+        if left <= 0:
+            self._fail(TimedOut())
+            self._transport.abort()
+        elif left < math.inf:
+            self._timer = self.loop.call_later(left, self._look)
 
 
 @dataclass(slots=True)
