@@ -33,7 +33,7 @@ def encrypt(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def decrypt(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
-    blob, context = request["CiphertextBlob"], request.get("EncryptionContext")
+    blob, context = request.get("CiphertextBlob", b""), request.get("EncryptionContext")
     key, plaintext = _open(ctx, blob, context, request.get("KeyId"))
     return {"KeyId": key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": _ALGORITHM}
 
@@ -41,7 +41,7 @@ def decrypt(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
 def re_encrypt(ctx: Ctx, request: dict[str, Any]) -> dict[str, Any]:
     source, plaintext = _open(
         ctx,
-        request["CiphertextBlob"],
+        request.get("CiphertextBlob", b""),
         request.get("SourceEncryptionContext"),
         request.get("SourceKeyId"),
     )
