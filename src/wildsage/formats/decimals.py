@@ -62,9 +62,7 @@ def _assemble(buffer: np.ndarray, marks: np.ndarray, separators: bytes) -> Field
     np.subtract(marks[1:], marks[:-1], out=lengths[1:])
     lengths[1:] -= 1
     runs = _digits(buffer, marks, lengths)
-    table = np.zeros(256, bool)
-    table[list(separators)] = True
-    at = np.flatnonzero(table[kinds])
+    at = np.flatnonzero(np.logical_or.reduce([kinds == mark for mark in separators]))
     before, at = at[:-1], at[1:]
     reader = _Reader(kinds, lengths, runs)
     values, good = reader.fields(at, at - before)
@@ -76,12 +74,14 @@ def _assemble(buffer: np.ndarray, marks: np.ndarray, separators: bytes) -> Field
 
 def _digits(buffer: np.ndarray, ends: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The value of each run of digits that ends before `ends`; up to 16 digits."""
-    words = np.ndarray(len(buffer) - 7, "<u8", buffer.data, strides=(1,))
-    low = _eight_digits(words[ends - _WINDOW], lengths)
-    long = np.flatnonzero(lengths > _WINDOW)
+    # `take` moves eight bytes as they lie; indexing unaligned integers would go one by one.
+    words = np.ndarray(len(buffer) - 7, "V8", buffer.data, strides=(1,))
+    low = _eight_digits(words.take(ends - _WINDOW).view("<u8"), lengths)
     values = low.astype(np.float64)
+    long = np.flatnonzero(lengths > _WINDOW)
     if len(long):
-        high = _eight_digits(words[ends[long] - 2 * _WINDOW], lengths[long] - _WINDOW)
+        starts = ends[long] - 2 * _WINDOW
+        high = _eight_digits(words.take(starts).view("<u8"), lengths[long] - _WINDOW)
         values[long] += high * 1e8
         _very_long(buffer, ends, lengths, values)
     return values
@@ -97,12 +97,14 @@ def _very_long(
 
 
 def _eight_digits(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The number in the last `lengths` (at most 8) characters of each little-endian word."""
-    unused = (np.clip(_WINDOW - lengths, 0, _WINDOW) << 3).view(np.uint64)
-    words = words & _LOW_NIBBLES
+    """The number in the last `lengths` (at most 8) characters of each word, which it overwrites."""
+    unused = (_WINDOW - np.minimum(lengths, _WINDOW) << 3).view(np.uint64)
+    words &= _LOW_NIBBLES
     words >>= unused  # NumPy defines a shift by 64 as 0, which an empty run needs
     words <<= unused
-    words = words * np.uint64(10) + (words >> np.uint64(8))
+    tens = words >> np.uint64(8)
+    words *= np.uint64(10)
+    words += tens
     high = (words >> np.uint64(16)) & _PAIRS
     words &= _PAIRS
     words *= _HUNDREDS
@@ -139,31 +141,32 @@ class _Reader:
 
     def _plain(self, at: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `numbers`, without exponents: sign, digits, dot, digits."""
-        values = self.runs[at]
+        places = self.lengths[at]
         has_dot = (self.kinds[at - 1] == _DOT) & (spans > 1)
-        values = self._with_fractions(at, values, has_dot)
-        digits = self.lengths[at] > 0
-        inner = spans - 1 - has_dot
-        digits |= has_dot & (self.lengths[at - has_dot] > 0)
+        values = self._with_fractions(at, places * has_dot)
+        good = places > 0
+        index = np.flatnonzero(~good & has_dot)  # digits before the dot only, as in `5.`
+        if len(index):
+            whole = at[index] - 1
+            values[index], good[index] = self.runs[whole], self.lengths[whole] > 0
+        inner = spans - has_dot
         first = at - spans + 1
         sign = self.kinds[first]
         negative = sign == _MINUS
-        signed = (inner == 1) & (negative | (sign == _PLUS)) & (self.lengths[first] == 0)
+        signed = (inner == 2) & (negative | (sign == _PLUS)) & (self.lengths[first] == 0)
         np.negative(values, out=values, where=signed & negative)
-        return values, digits & ((inner == 0) | signed)
+        good &= (inner == 1) | signed
+        return values, good
 
-    def _with_fractions(
-        self, at: np.ndarray, values: np.ndarray, has_dot: np.ndarray
-    ) -> np.ndarray:
-        """values = whole + fraction / 10^digits, rounded once wherever both fit 53 bits."""
-        places = self.lengths[at] * has_dot
-        whole = self.runs[at - 1] * has_dot
-        long = places > 22
-        if long.any():
-            values = np.where(long, values * 10.0 ** (22.0 - places), values)
+    def _with_fractions(self, at: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """whole + fraction / 10^places, rounded once wherever both fit 53 bits; places 0: whole."""
+        values = self.runs[at]
+        if places.max(initial=0) > 22:
+            values = np.where(places > 22, values * 10.0 ** (22.0 - places), values)
             places = np.minimum(places, 22)
         powers = _POWERS[places]
-        total: np.ndarray = whole * powers
+        total: np.ndarray = np.where(places > 0, self.runs[at - 1], 0.0)
+        total *= powers
         total += values
         total /= powers
         return total

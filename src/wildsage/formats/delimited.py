@@ -27,14 +27,20 @@ def decode(text: bytes | BinaryIO, delimiter: bytes = b",") -> np.ndarray:
 
     Raises ValueError where rows differ in length or a field is no number.
     """
-    tables = scan_all(text, partial(_decode_piece, delimiter=delimiter))
-    tables = [table for table in tables if len(table)]
+    tables = decode_parts(text, delimiter)
     if not tables:
         return np.zeros((0, 0), np.float32)
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)
+
+
+def decode_parts(text: bytes | BinaryIO, delimiter: bytes = b",") -> list[np.ndarray]:
+    """As `decode`, in parts of equal width that hold the rows in their order."""
+    tables = scan_all(text, partial(_decode_piece, delimiter=delimiter))
+    tables = [table for table in tables if len(table)]
     widths = {table.shape[1] for table in tables}
     if len(widths) > 1:
         raise ValueError(f"rows differ in their number of columns: {sorted(widths)}")
-    return tables[0] if len(tables) == 1 else np.concatenate(tables)
+    return tables
 
 
 def _decode_piece(text: bytes, delimiter: bytes) -> np.ndarray:

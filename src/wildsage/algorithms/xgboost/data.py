@@ -176,7 +176,7 @@ def _delimiter(line: bytes) -> bytes:
 
 
 def _read_csv(sources: Sequence[Opener], csv_weights: bool) -> Table | None:
-    tables = []
+    tables: list[np.ndarray] = []
     for number, source in enumerate(sources):
         with source() as stream:
             first = stream.readline()
@@ -184,7 +184,7 @@ def _read_csv(sources: Sequence[Opener], csv_weights: bool) -> Table | None:
             mark = _delimiter(first)
             if not number:
                 info(f"Determined delimiter of CSV input is '{mark.decode()}'")
-            tables.append(delimited.decode(stream, mark))
+            tables.extend(delimited.decode_parts(stream, mark))
     return _from_columns(tables, csv_weights)
 
 
@@ -214,12 +214,18 @@ def _from_columns(tables: Sequence[np.ndarray], weighted: bool) -> Table | None:
     widths = sorted({table.shape[1] for table in tables})
     if len(widths) > 1:
         raise ValueError(f"files differ in their number of columns: {widths}")
-    table = tables[0] if len(tables) == 1 else np.concatenate(tables)
     first = 2 if weighted else 1
-    if table.shape[1] <= first:
-        raise ValueError(f"there are {table.shape[1]} columns, which leaves no features")
-    weights = table[:, 1].copy() if weighted else None
-    return Table(np.ascontiguousarray(table[:, first:]), table[:, 0].copy(), weights)
+    if widths[0] <= first:
+        raise ValueError(f"there are {widths[0]} columns, which leaves no features")
+    rows = sum(map(len, tables))
+    features = np.empty((rows, widths[0] - first), np.float32)
+    begin = 0
+    for table in tables:  # straight to their place: a large table is copied once
+        features[begin : begin + len(table)] = table[:, first:]
+        begin += len(table)
+    labels = np.concatenate([table[:, 0] for table in tables])
+    weights = np.concatenate([table[:, 1] for table in tables]) if weighted else None
+    return Table(features, labels, weights)
 
 
 def _read_libsvm(sources: Sequence[Opener], csv_weights: bool) -> Table | None:
