@@ -34,6 +34,7 @@ from wildsage.router.http import HttpProtocol
 from wildsage.router.table import RouteTable
 from wildsage.services.iam.bootstrap import bootstrap
 from wildsage.services.iam.credentials import Credentials, session_credentials
+from wildsage.services.iam.credentials import sweep as sweep_sessions
 from wildsage.services.platform import Platform
 from wildsage.services.registry import SERVICES
 from wildsage.settings import Settings
@@ -49,6 +50,7 @@ from wildsage.wire.app import WireApp
 from wildsage.wire.record import RequestRecord
 
 BACKLOG = 2048
+UPKEEP_SECONDS = 3600.0
 # A job may run for days; its credentials must not end before it does.
 INSTANCE_SESSION_SECONDS = 30 * 24 * 3600.0
 
@@ -59,6 +61,7 @@ class Server:
     def __init__(self, settings: Settings, presence: Presence) -> None:
         self.presence = presence
         self._settings = settings
+        self._closing = threading.Event()
         self._events = Events(settings.events)
         self.database = Database(settings.database_url)
         self.database.migrate()
@@ -117,16 +120,20 @@ class Server:
 
     def start(self) -> None:
         """Adopt what an earlier server left running, then look for work."""
-        self.endpoints.adopt()
         self.engine.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def _tidy(self) -> None:
-        """Remove what crashes left behind, beside the first requests."""
+        """Remove what crashes left behind, and by the hour what is old, beside the requests."""
         self.objects.sweep()
-        self.logs.tidy()
+        while True:
+            self.logs.tidy()
+            sweep_sessions(self.resources)
+            if self._closing.wait(UPKEEP_SECONDS):
+                return
 
     def close(self) -> None:
+        self._closing.set()
         self.engine.stop()
         self.wire.close()
         self.compute.close()

@@ -1,4 +1,4 @@
-"""Where things lie under `/opt/ml`, for both sides: who lays an instance out and who runs inside it."""
+"""Where things lie under `/opt/ml`, for who lays an instance out and for who runs inside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Paths:
 
     @classmethod
     def from_environment(cls) -> Paths:
-        """`SAGEMAKER_BASE_DIR` where the instance has no mount namespace of its own, else `/opt/ml`."""
+        """`SAGEMAKER_BASE_DIR` where the instance has no mount namespace, else `/opt/ml`."""
         return cls(Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")))
 
     @property

@@ -1,4 +1,4 @@
-"""Every request, who made it and how it ended: append-only files, one a day, one JSON object a line.
+"""Every request, who made it and how it ended: append-only files, one a day, one event a line.
 
 This is what CloudTrail is made of. A line is written in one system call, so that a crash cannot
 mix two, and nobody waits for the disk.
