@@ -158,11 +158,11 @@ async def _serve(settings: Settings, on_ready: Callable[[Presence], None]) -> No
         here = Presence(os.getpid(), settings.host, port, proxy.port, started=clock.now())
         server = Server(settings, here)
         stack.callback(server.close)
+        server.start()
         http = uvicorn.Server(_http_config(server.app))
         running = asyncio.create_task(http.serve(sockets=[listening]))
         while not (http.started or running.done()):
             await asyncio.sleep(0.001)
-        server.start()
         presence.write(settings.home, here)
         stack.callback(presence.remove, settings.home)
         on_ready(here)
