@@ -92,8 +92,7 @@ def test_the_log_reads_as_the_real_one(tmp_path: Path) -> None:
     ran = run_job(lay_out(tmp_path, hyperparameters(kind, epochs=2), three_channels(kind)))
     patterns = [
         r"\] Checkpoint loading and saving are disabled\.",
-        r"\] Using default worker\.",
-        r"\] Create Store: local",
+        r"\] Scaling model computed with parameters: \{'stdev_weight': \[",
         r'#metrics \{.*"model": 0\}, "Metrics": \{"train_binary_classification_cross_entropy_obj',
         r"\] #quality_metric: host=algo-1, epoch=0, train binary_classification_cross_entropy_"
         r"objective <loss>=\d",

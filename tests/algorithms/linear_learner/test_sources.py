@@ -25,8 +25,9 @@ class Reader:
     def __init__(self) -> None:
         self.epochs: list[int] = []
 
-    def __call__(self, rows: int, epoch: int) -> Iterator[Block]:
+    def __call__(self, rows: int | None, epoch: int) -> Iterator[Block]:
         self.epochs.append(epoch)
+        rows = rows or 7
         for start in range(0, 30, rows):
             yield X[start : start + rows], Y[start : start + rows]
 
@@ -37,7 +38,7 @@ def labels_of(blocks: Iterator[Block]) -> list[float]:
 
 def test_rows_that_fit_are_read_once() -> None:
     reader = Reader()
-    source = open_source(reader, rows=7, head_rows=5, budget=10_000)
+    source = open_source(reader, head_rows=5, budget=10_000)
     assert isinstance(source, MemorySource)
     assert source.count == 30
     for _ in range(3):
@@ -45,9 +46,19 @@ def test_rows_that_fit_are_read_once() -> None:
     assert reader.epochs == [0]
 
 
+def test_blocks_go_over_the_ends_of_parts() -> None:
+    for ends in ((0, 11, 30), (0, 3, 5, 6, 30), (0, 1, 2, 29, 30), (0, 10, 20, 30)):
+        parts = [(X[a:b], Y[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        for rows in (1, 4, 10, 29, 100):
+            found = list(MemorySource(parts).blocks(rows))
+            assert labels_of(iter(found)) == list(range(30))
+            assert all(len(labels) == rows for _, labels in found[:-1])
+            np.testing.assert_array_equal(np.concatenate([np.asarray(f) for f, _ in found]), X)
+
+
 def test_rows_that_do_not_fit_are_read_in_every_pass() -> None:
     reader = Reader()
-    source = open_source(reader, rows=7, head_rows=5, budget=10)
+    source = open_source(reader, head_rows=5, budget=10)
     assert isinstance(source, StreamSource)
     assert source.count is None
     for _ in range(3):
@@ -56,7 +67,7 @@ def test_rows_that_do_not_fit_are_read_in_every_pass() -> None:
 
 
 def test_a_stream_keeps_its_head_as_sample() -> None:
-    source = open_source(Reader(), rows=4, head_rows=10, budget=1)
+    source = open_source(Reader(), head_rows=10, budget=1)
     features, labels = source.sample(10)
     np.testing.assert_array_equal(labels, Y[:10])
     np.testing.assert_array_equal(features, X[:10])
@@ -79,7 +90,7 @@ def test_sparse_rows() -> None:
 
 
 def test_transformed_features() -> None:
-    stream = open_source(Reader(), rows=4, head_rows=10, budget=1)
+    stream = open_source(Reader(), head_rows=10, budget=1)
     for source in (MemorySource([(X, Y)]), stream):
         changed = source.transformed(lambda features: np.asarray(features) * 2)
         np.testing.assert_array_equal(next(iter(changed.blocks(3)))[0], X[:3] * 2)

@@ -4,12 +4,14 @@ rows."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wildsage.algorithms.linear_learner.calibration import (
+    Curve,
     f_score,
     operating_curve,
     precision,
@@ -17,29 +19,43 @@ from wildsage.algorithms.linear_learner.calibration import (
     roc_auc,
 )
 from wildsage.algorithms.linear_learner.evaluation import Evaluator, scored
-from wildsage.algorithms.linear_learner.losses import loss_name
+from wildsage.algorithms.linear_learner.losses import Logistic, loss_name
 
 Array = NDArray[Any]
 Figures = dict[str, float]
 ALL_ROWS = 1 << 62
 
 
-def final_metrics(evaluator: Evaluator, weights: Array, threshold: float) -> Figures:
-    """By the names of the log, in the order of the log."""
+@dataclass(frozen=True, slots=True)
+class JudgedRows:
+    """Margins and labels of rows, and what every threshold would make of them."""
+
+    margins: Array
+    labels: Array
+    curve: Curve
+
+
+def final_metrics(
+    evaluator: Evaluator, weights: Array, threshold: float, rows: JudgedRows | None = None
+) -> Figures:
+    """By the names of the log, in the order of the log; `rows` are the evaluator's, if known."""
     kind = evaluator.hyperparameters["predictor_type"]
     if kind == "binary_classifier":
-        margins, labels = evaluator.margins(weights, ALL_ROWS)
-        figures = binary_metrics(margins[:, 0], labels, threshold, evaluator.hyperparameters)
-        losses, _ = evaluator.loss.evaluate(margins.copy(), labels)
-        return {evaluator.loss.objective: float(losses[0]) / max(len(labels), 1), **figures}
+        if rows is None:
+            margins, labels = evaluator.margins(weights, ALL_ROWS)
+            rows = JudgedRows(margins[:, 0], labels, operating_curve(margins[:, 0], labels))
+        figures = binary_metrics(rows, threshold, evaluator.hyperparameters)
+        losses, _ = evaluator.loss.evaluate(rows.margins[:, None].copy(), rows.labels)
+        return {evaluator.loss.objective: float(losses[0]) / max(len(rows.labels), 1), **figures}
     if kind == "multiclass_classifier":
         return _multiclass(evaluator, weights)
     return _regression(evaluator, weights)
 
 
 def binary_metrics(
-    margins: Array, labels: Array, threshold: float, hyperparameters: Mapping[str, Any]
+    rows: JudgedRows, threshold: float, hyperparameters: Mapping[str, Any]
 ) -> Figures:
+    margins, labels = rows.margins, rows.labels
     beta = float(hyperparameters["f_beta"])
     predicted, actual = margins >= threshold, labels > 0.5
     tp = float(np.count_nonzero(predicted & actual))
@@ -51,12 +67,12 @@ def binary_metrics(
         f"binary_f_{beta:.3f}": float(f_score(tp, fp, positives, beta)),
         "precision": float(precision(tp, fp)),
         "recall": float(recall(tp, positives)),
-        "roc_auc_score": roc_auc(operating_curve(margins, labels)),
+        "roc_auc_score": roc_auc(rows.curve),
         "binary_balanced_accuracy": _mean_of_rates(tp, positives, negatives - fp, negatives),
     }
     if loss_name(hyperparameters) == "logistic":
-        signed = np.where(actual, -margins, margins).astype(np.float64)
-        figures["binary_log_loss"] = float(np.logaddexp(0, signed).mean())
+        losses, _ = Logistic().evaluate(margins[:, None].astype(np.float64), labels)
+        figures["binary_log_loss"] = float(losses[0]) / max(len(labels), 1)
     return figures
 
 

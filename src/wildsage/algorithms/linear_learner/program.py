@@ -22,7 +22,6 @@ from wildsage.algorithms.linear_learner.training import Trainer, finished_model
 from wildsage.contract.failure import ClientError
 
 Array = NDArray[Any]
-READ_ROWS = 65_536
 MEMORY_SHARE = 4
 
 
@@ -64,7 +63,7 @@ def finish(job: TrainingJob, trainer: Trainer) -> LinearModel:
     choice = trainer.choose()
     split = "train" if trainer.plan.validation is None else "validation"
     evaluator = trainer.evaluator(final=True)
-    log_figures(job, split, final_metrics(evaluator, choice.weights, choice.threshold))
+    log_figures(job, split, final_metrics(evaluator, choice.weights, choice.threshold, choice.rows))
     found = trainer.plan.candidates.describe(choice.model, job.hyperparameters)
     job.log.info(f"Best model found for hyperparameters: {json.dumps(found)}")
     model = finished_model(trainer, choice)
@@ -89,11 +88,9 @@ def test(job: TrainingJob, trainer: Trainer, model: LinearModel) -> None:
 
 def open_channel(job: TrainingJob, channel: Channel) -> Source:
     """The channel's rows: kept in memory if a share of it is enough for them."""
-    size = int(job.hyperparameters["mini_batch_size"])
-    rows = size * max(1, READ_ROWS // size)
     reader = LabelledRows(channel, job.hyperparameters)
     head_rows = int(job.hyperparameters["num_point_for_scaler"])
-    return open_source(reader, rows=rows, head_rows=head_rows, budget=memory_budget())
+    return open_source(reader, head_rows=head_rows, budget=memory_budget())
 
 
 def expect_width(job: TrainingJob, source: Source) -> None:
@@ -120,7 +117,7 @@ class LabelledRows:
             "multiclass_classifier": lambda labels, name: check_classes(labels, name, classes),
         }.get(kind)
 
-    def __call__(self, rows: int, epoch: int) -> Iterator[Block]:
+    def __call__(self, rows: int | None, epoch: int) -> Iterator[Block]:
         for batch in self.channel.batches(rows, epoch=epoch):
             labels = require_labels(batch, self.channel.name)
             if self.check is not None:

@@ -9,10 +9,6 @@ from wildsage.algorithms.linear_learner.training import EpochReport, Trainer
 
 
 def log_start(job: TrainingJob, trainer: Trainer) -> None:
-    log = job.log
-    log.raw(f"Process {job.cluster.rank + 1} is a worker.")
-    log.info("Using default worker.")
-    log.info(f"Create Store: {'local' if job.cluster.size == 1 else 'dist_sync'}")
     scaler = trainer.plan.scaler
     shown = {
         "stdev_weight": (1 / scaler.inverse)[:8].round(6).tolist(),
@@ -20,8 +16,7 @@ def log_start(job: TrainingJob, trainer: Trainer) -> None:
         "mean_label": scaler.label_mean,
         "mean_weight": scaler.mean[:8].round(6).tolist(),
     }
-    log.info(f"Scaling model computed with parameters: {shown}")
-    log.info("Number of GPUs being used: 0")
+    job.log.info(f"Scaling model computed with parameters: {shown}")
 
 
 def log_epoch(job: TrainingJob, trainer: Trainer, report: EpochReport) -> None:

@@ -20,6 +20,8 @@ from wildsage.formats.matrix import SparseMatrix, concatenate
 
 Array = NDArray[Any]
 Block = tuple[Features, Array]
+# (rows in a block or None for any number, epoch) -> the blocks of that epoch
+Read = Callable[[int | None, int], Iterator[Block]]
 
 
 class Source(Protocol):
@@ -66,9 +68,22 @@ class MemorySource:
         return sum(len(labels) for _, labels in self.parts)
 
     def blocks(self, rows: int) -> Iterator[Block]:
+        """Exactly `rows` rows but in the last; only blocks over the end of a part are copied."""
+        rest: Block | None = None
         for features, labels in self.parts:
-            for start in range(0, len(labels), rows):
-                yield features[start : start + rows], labels[start : start + rows]
+            start = 0
+            if rest is not None:
+                start = min(rows - len(rest[1]), len(labels))
+                rest = join([rest, (features[:start], labels[:start])])
+                if len(rest[1]) < rows:
+                    continue
+                yield rest
+            end = start + (len(labels) - start) // rows * rows
+            for first in range(start, end, rows):
+                yield features[first : first + rows], labels[first : first + rows]
+            rest = (features[end:], labels[end:]) if end < len(labels) else None
+        if rest is not None:
+            yield rest
 
     def sample(self, rows: int) -> Block:
         stride = max(1, -(-(self.count or 0) // rows))
@@ -105,7 +120,7 @@ class StreamSource:
     """Rows read anew in every pass: `read(rows, epoch)`, the epochs (of a pipe) as `passes` counts
     them."""
 
-    read: Callable[[int, int], Iterator[Block]]
+    read: Read
     head: Block
     passes: Iterator[int]
     change: Callable[[Features], Features] | None = None
@@ -127,16 +142,14 @@ class StreamSource:
         return StreamSource(self.read, self.head, self.passes, change)
 
 
-def open_source(
-    read: Callable[[int, int], Iterator[Block]], *, rows: int, head_rows: int, budget: int
-) -> Source:
+def open_source(read: Read, *, head_rows: int, budget: int) -> Source:
     """Read the first epoch: a memory source when it stays within `budget` bytes, else a stream.
 
     A stream is left where the budget ran out; its later passes read the next epochs from the start.
     """
     parts: list[Block] = []
     held = 0
-    for features, labels in read(rows, 0):
+    for features, labels in read(None, 0):
         parts.append((features, labels))
         held += block_size(features) + labels.nbytes
         if held > budget and sum(len(labels) for _, labels in parts) >= head_rows:

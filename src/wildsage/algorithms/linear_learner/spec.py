@@ -66,9 +66,17 @@ def _fraction(name: str, default: Any, **more: Any) -> Real:
     return _positive(name, default, maximum=1, exclusive_maximum=True, **more)
 
 
-def _decay(name: str) -> Real:
+def _decay(name: str, description: str) -> Real:
     """auto or [0, 1)."""
-    return Real(name, minimum=0, maximum=1, exclusive_maximum=True, auto=True, default="auto")
+    return Real(
+        name,
+        minimum=0,
+        maximum=1,
+        exclusive_maximum=True,
+        auto=True,
+        default="auto",
+        description=description,
+    )
 
 
 def _count(name: str, default: Any, **more: Any) -> Integer:
@@ -76,42 +84,157 @@ def _count(name: str, default: Any, **more: Any) -> Integer:
 
 
 HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
-    Choice("predictor_type", choices=tuple(LOSSES_OF), required=True),
-    Integer("num_classes", minimum=1, maximum=1_000_000, default=1),
-    _count("feature_dim", "auto", auto=True),
-    _count("mini_batch_size", 1000, tunable=Tunable(100, 5000)),
-    _count("epochs", 15),
-    _count("num_models", "auto", auto=True),
-    _count("num_calibration_samples", 10_000_000, auto=True),
-    Choice("optimizer", choices=("sgd", "adam", "rmsprop"), auto=True, default="auto"),
+    Choice(
+        "predictor_type",
+        choices=tuple(LOSSES_OF),
+        required=True,
+        description="What the label is: one of two classes, one of several, or a number.",
+    ),
+    Integer(
+        "num_classes",
+        minimum=1,
+        maximum=1_000_000,
+        default=1,
+        description="Number of classes, for `multiclass_classifier`: from 3 on.",
+    ),
+    _count(
+        "feature_dim",
+        "auto",
+        auto=True,
+        description="Number of features; `auto` takes it from the data.",
+    ),
+    _count(
+        "mini_batch_size", 1000, tunable=Tunable(100, 5000), description="Rows in a mini-batch."
+    ),
+    _count("epochs", 15, description="The most passes over the data."),
+    _count(
+        "num_models",
+        "auto",
+        auto=True,
+        description="Models trained side by side; `auto` is up to 32, 1 in a tuning job.",
+    ),
+    _count(
+        "num_calibration_samples",
+        10_000_000,
+        auto=True,
+        description="The most rows that the threshold is calibrated on.",
+    ),
+    Choice(
+        "optimizer",
+        choices=("sgd", "adam", "rmsprop"),
+        auto=True,
+        default="auto",
+        description="`auto`: Adam, then second-order steps to the optimum.",
+    ),
     Choice(
         "loss",
         choices=(*BINARY_LOSSES, *MULTICLASS_LOSSES, *REGRESSION_LOSSES),
         auto=True,
         default="auto",
+        description="`auto`: `logistic`, `softmax_loss` or `squared_loss`.",
     ),
-    _positive("learning_rate", "auto", auto=True, tunable=Tunable(1e-5, 1)),
-    Real("wd", minimum=0, auto=True, default="auto", tunable=Tunable(1e-7, 1)),
-    Real("l1", minimum=0, auto=True, default="auto", tunable=Tunable(1e-7, 1)),
-    _decay("momentum"),
-    _decay("beta_1"),
-    _decay("beta_2"),
-    _positive("bias_lr_mult", "auto", auto=True),
-    Real("bias_wd_mult", minimum=0, auto=True, default="auto"),
-    Boolean("use_bias", default=True, tunable=Tunable(values=("true", "false"))),
-    Boolean("use_lr_scheduler", default=True),
-    _count("lr_scheduler_step", "auto", auto=True),
-    _fraction("lr_scheduler_factor", "auto", auto=True),
-    _positive("lr_scheduler_minimum_lr", "auto", auto=True),
-    Choice("init_method", choices=("uniform", "normal"), default="uniform"),
-    _positive("init_scale", 0.07),
-    _positive("init_sigma", 0.01),
-    Real("init_bias", default=0.0),
-    Boolean("normalize_data", auto=True, default=True),
-    Boolean("normalize_label", auto=True, default="auto"),
-    Boolean("unbias_data", auto=True, default="auto"),
-    Boolean("unbias_label", auto=True, default="auto"),
-    _count("num_point_for_scaler", 10_000),
+    _positive(
+        "learning_rate",
+        "auto",
+        auto=True,
+        tunable=Tunable(1e-5, 1),
+        description="The optimizer's step size.",
+    ),
+    Real(
+        "wd",
+        minimum=0,
+        auto=True,
+        default="auto",
+        tunable=Tunable(1e-7, 1),
+        description="L2 penalty: half of it times the squared weights joins the mean loss.",
+    ),
+    Real(
+        "l1",
+        minimum=0,
+        auto=True,
+        default="auto",
+        tunable=Tunable(1e-7, 1),
+        description="L1 penalty: it times the absolute weights joins the mean loss.",
+    ),
+    _decay("momentum", description="Of `sgd`; `auto`: 0.9."),
+    _decay("beta_1", description="Of `adam`: decay of the first moment; `auto`: 0.9."),
+    _decay("beta_2", description="Of `adam`: decay of the second moment; `auto`: 0.999."),
+    _positive(
+        "bias_lr_mult",
+        "auto",
+        auto=True,
+        description="The bias's learning rate, in multiples of the others'; `auto`: 1.",
+    ),
+    Real(
+        "bias_wd_mult",
+        minimum=0,
+        auto=True,
+        default="auto",
+        description="The bias's L2 penalty, in multiples of `wd`; `auto`: 0.",
+    ),
+    Boolean(
+        "use_bias",
+        default=True,
+        tunable=Tunable(values=("true", "false")),
+        description="Whether there is a bias.",
+    ),
+    Boolean("use_lr_scheduler", default=True, description="Whether the learning rate falls."),
+    _count(
+        "lr_scheduler_step",
+        "auto",
+        auto=True,
+        description="Updates between two falls; `auto`: 100.",
+    ),
+    _fraction(
+        "lr_scheduler_factor",
+        "auto",
+        auto=True,
+        description="What a fall leaves of the learning rate; `auto`: 0.99.",
+    ),
+    _positive(
+        "lr_scheduler_minimum_lr",
+        "auto",
+        auto=True,
+        description="It never falls below this; `auto`: 1e-5.",
+    ),
+    Choice(
+        "init_method",
+        choices=("uniform", "normal"),
+        default="uniform",
+        description="Distribution of the initial weights.",
+    ),
+    _positive("init_scale", 0.07, description="`uniform` draws between minus this and this."),
+    _positive("init_sigma", 0.01, description="Standard deviation of `normal`."),
+    Real("init_bias", default=0.0, description="The initial bias."),
+    Boolean(
+        "normalize_data",
+        auto=True,
+        default=True,
+        description="Whether features are scaled to a standard deviation of 1.",
+    ),
+    Boolean(
+        "normalize_label",
+        auto=True,
+        default="auto",
+        description="The same for a regressor's label; `auto`: yes.",
+    ),
+    Boolean(
+        "unbias_data",
+        auto=True,
+        default="auto",
+        description="Whether features are shifted to a mean of 0; `auto`: if there is a bias.",
+    ),
+    Boolean(
+        "unbias_label",
+        auto=True,
+        default="auto",
+        description="The same for a regressor's label; `auto`: yes. Needs a bias.",
+    ),
+    _count(
+        "num_point_for_scaler",
+        10_000,
+        description="Rows from which means and deviations are taken.",
+    ),
     WeightMultiplier(
         "positive_example_weight_mult",
         minimum=0,
@@ -119,8 +242,13 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         auto=True,
         default=1.0,
         tunable=Tunable(1e-5, 1e5),
+        description="Weight of positive examples; `balanced`, `auto`: best of three.",
     ),
-    Boolean("balance_multiclass_weights", default=False),
+    Boolean(
+        "balance_multiclass_weights",
+        default=False,
+        description="Whether every class has the same weight in the loss.",
+    ),
     Choice(
         "binary_classifier_model_selection_criteria",
         choices=(
@@ -133,17 +261,46 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
             "loss_function",
         ),
         default="accuracy",
+        description="What chooses the model and calibrates its threshold.",
     ),
-    _fraction("target_recall", 0.8),
-    _fraction("target_precision", 0.8),
-    _positive("f_beta", 1.0),
-    Integer("accuracy_top_k", minimum=1, maximum=1_000_000, default=3),
-    Real("margin", minimum=0, default=1.0),
-    _fraction("quantile", 0.5),
-    _positive("loss_insensitivity", 0.01),
-    Real("huber_delta", minimum=0, default=1.0),
-    _count("early_stopping_patience", 3),
-    _positive("early_stopping_tolerance", 0.001),
+    _fraction(
+        "target_recall", 0.8, description="Recall to keep under `precision_at_target_recall`."
+    ),
+    _fraction(
+        "target_precision", 0.8, description="Precision to keep under `recall_at_target_precision`."
+    ),
+    _positive("f_beta", 1.0, description="Beta of F scores: above 1 recall counts more."),
+    Integer(
+        "accuracy_top_k",
+        minimum=1,
+        maximum=1_000_000,
+        default=3,
+        description="k of the top-k accuracy.",
+    ),
+    Real("margin", minimum=0, default=1.0, description="Margin of `hinge_loss`."),
+    _fraction(
+        "quantile",
+        0.5,
+        description="Of `quantile_loss`: this share of labels lies below the predictions.",
+    ),
+    _positive(
+        "loss_insensitivity",
+        0.01,
+        description="Errors up to this, in units of the (scaled) label, are none.",
+    ),
+    _positive(
+        "huber_delta",
+        1.0,
+        description="Where `huber_loss` turns absolute, in units of the (scaled) label.",
+    ),
+    _count(
+        "early_stopping_patience",
+        3,
+        description="Epochs without an improvement after which training ends.",
+    ),
+    _positive(
+        "early_stopping_tolerance", 0.001, description="A relative improvement below this is none."
+    ),
     Text("_tuning_objective_metric", default=""),
     Text("_log_level", default="info"),
     Text("_kvstore", default="auto"),

@@ -24,6 +24,7 @@ from wildsage.algorithms.linear_learner.evaluation import (
     uses_threshold,
 )
 from wildsage.algorithms.linear_learner.losses import loss_name
+from wildsage.algorithms.linear_learner.metrics import JudgedRows
 from wildsage.algorithms.linear_learner.model import LinearModel
 from wildsage.algorithms.linear_learner.optimizers import make_optimizer
 from wildsage.algorithms.linear_learner.passes import Sums, block_sums, folded
@@ -87,12 +88,16 @@ class Progress:
 
 @dataclass(slots=True)
 class Choice:
-    """The model that was chosen: its number, its columns of (scaled) weights, how it was judged."""
+    """The model that was chosen: its number, its columns of (scaled) weights, how it was judged.
+
+    `rows` are all that it was calibrated on, if those are all there are.
+    """
 
     model: int
     weights: Array
     judged: tuple[float, float | None]
     threshold: float = 0.0
+    rows: JudgedRows | None = None
 
     def beats(self, other: Choice, tolerance: float) -> bool:
         """By the criterion if the difference counts, else by the loss."""
@@ -230,8 +235,14 @@ class Trainer:
             plan.loss,
             self.hyperparameters,
             total=self.cluster.allreduce,
-            pool=lambda array: np.concatenate(self.cluster.allgather(array)),
+            pool=self._pool,
         )
+
+    def _pool(self, array: Array) -> Array:
+        """The rows of all hosts."""
+        if self.cluster.size == 1:
+            return array
+        return np.concatenate(self.cluster.allgather(array))
 
     def choose(self) -> Choice:
         """The best model of the last and of the best epoch, and its calibrated threshold."""
@@ -256,9 +267,9 @@ class Trainer:
         assert best is not None
         if uses_threshold(self.hyperparameters):
             margins, labels = self.evaluator(final=True).margins(best.weights, limit)
-            best.threshold, _ = calibrate(
-                operating_curve(margins[:, 0], labels), self.hyperparameters
-            )
+            judged = JudgedRows(margins[:, 0], labels, operating_curve(margins[:, 0], labels))
+            best.threshold, _ = calibrate(judged.curve, self.hyperparameters)
+            best.rows = judged if len(labels) < limit else None
         return best
 
     def _choose_crossed(self, crossed: Evaluation) -> Choice:
