@@ -26,6 +26,8 @@ def decode(text: bytes) -> np.ndarray:
     text = bytes(text).removeprefix(_BYTE_ORDER_MARK)
     if b'"' in text:
         text = text.replace(b'"', b"")
+    if b"_" in text:  # which Python takes for a separator of digits
+        raise CsvFormatError("could not convert string to float: a number has an underscore")
     try:
         return _decode_short(text) if len(text) < _SHORT else delimited.decode(text)
     except ValueError as error:
@@ -45,8 +47,6 @@ def _decode_short(text: bytes) -> np.ndarray:
 def _number(field: bytes) -> float:
     if not field or field.isspace():
         return float("nan")
-    if b"_" in field:  # which Python takes for a separator of digits
-        raise ValueError(f"could not convert string to float: {field!r}")
     return float(field)
 
 

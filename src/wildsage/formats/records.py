@@ -14,7 +14,6 @@ The schema:
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -67,7 +66,9 @@ def parse(payload: bytes) -> Record:
     """The record in `payload`."""
     try:
         return _record(payload)
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
+    except RecordFormatError:
+        raise
+    except (IndexError, ValueError) as error:
         raise RecordFormatError("the protobuf message is cut off or malformed") from error
 
 
