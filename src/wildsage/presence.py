@@ -18,11 +18,11 @@ class Presence:
 
     @property
     def url(self) -> str:
-        return f"http://{_reachable(self.host)}:{self.port}"
+        return f"http://{reachable(self.host)}:{self.port}"
 
     @property
     def proxy_url(self) -> str:
-        return f"http://{_reachable(self.host)}:{self.proxy_port}"
+        return f"http://127.0.0.1:{self.proxy_port}"
 
 
 def write(home: Path, presence: Presence) -> None:
@@ -44,6 +44,6 @@ def remove(home: Path) -> None:
     (home / "server.json").unlink(missing_ok=True)
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """A server on every address is reached here by the loopback one."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)

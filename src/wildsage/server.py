@@ -125,6 +125,7 @@ class Server:
 
     def _tidy(self) -> None:
         """Remove what crashes left behind, and by the hour what is old, beside the requests."""
+        self.wire.warm()
         self.objects.sweep()
         while True:
             self.logs.tidy()
@@ -158,6 +159,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Presence], None]) -> No
         here = Presence(os.getpid(), settings.host, port, proxy.port, started=clock.now())
         server = Server(settings, here)
         stack.callback(server.close)
+        stack.callback(server.app.close)
         server.start()
         http = uvicorn.Server(_http_config(server.app))
         running = asyncio.create_task(http.serve(sockets=[listening]))
@@ -186,10 +188,13 @@ def _http_config(app: Any) -> uvicorn.Config:
 
 
 async def _start_proxy(settings: Settings, main: int) -> Proxy:
-    """On the port after the main one; on a free one when the main port was picked freely."""
+    """On the port after the main one; on a free one when the main port was picked freely.
+
+    It listens on loopback whatever the server does: a proxy for a whole network is nobody's wish.
+    """
     authority = await asyncio.to_thread(Authority.at, settings.certificates)
-    proxy = Proxy(authority, ("127.0.0.1", main))
-    await proxy.start(settings.host, settings.port and settings.port + 1)
+    proxy = Proxy(authority, (presence.reachable(settings.host), main))
+    await proxy.start("127.0.0.1", settings.port and settings.port + 1)
     return proxy
 
 

@@ -270,9 +270,19 @@ def test_an_invocation_of_nothing(server: LocalServer) -> None:
         ask(server, "nosuch", b"1")
 
 
-def test_a_wrong_key_is_refused(server: LocalServer) -> None:
-    wrong = {"aws_access_key_id": "AKIAWRONGWRONGWRONG0", "aws_session_token": None}
-    with pytest.raises(ClientError, match="InvalidClientTokenId"):
-        server.client("sts", **wrong).get_caller_identity()
-    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
-        server.client("sts", aws_secret_access_key="wrong").get_caller_identity()
+@pytest.mark.parametrize(
+    ("service", "call", "unknown", "mismatch"),
+    [
+        ("sts", "get_caller_identity", "InvalidClientTokenId", "SignatureDoesNotMatch"),
+        ("sagemaker", "list_models", "UnrecognizedClientException", "InvalidSignatureException"),
+        ("s3", "list_buckets", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+    ],
+)
+def test_a_wrong_key_is_refused(
+    server: LocalServer, service: str, call: str, unknown: str, mismatch: str
+) -> None:
+    stranger = {"aws_access_key_id": "AKIAWRONGWRONGWRONG0", "aws_session_token": None}
+    with pytest.raises(ClientError, match=unknown):
+        getattr(server.client(service, **stranger), call)()
+    with pytest.raises(ClientError, match=mismatch):
+        getattr(server.client(service, aws_secret_access_key="wrong"), call)()

@@ -168,8 +168,8 @@ def test_unsigned_requests_are_refused_in_the_protocol_they_look_like(toy: Toy) 
     assert (s3.status, b"<Code>AccessDenied</Code>" in s3.body) == (403, True)
     target = {"x-amz-target": "SageMaker.ListTrainingJobs"}
     json = toy.call("POST", URL, target, b"{}")
-    assert json.status == 403
-    assert orjson.loads(json.body)["__type"] == "MissingAuthenticationToken"
+    assert json.status == 400
+    assert orjson.loads(json.body)["__type"] == "MissingAuthenticationTokenException"
 
 
 def test_services_that_are_not_served_answer_by_name(toy: Toy) -> None:

@@ -26,7 +26,7 @@ from wildsage.router.client import Answer, Lost, Pool, Stream, TimedOut, Unreach
 from wildsage.router.meter import Meter
 from wildsage.router.table import Route, RouteTable, Target, Variant
 from wildsage.wire.context import CredentialLookup
-from wildsage.wire.errors import ApiError, internal_failure, not_implemented
+from wildsage.wire.errors import ApiError, in_dialect, internal_failure, not_implemented
 from wildsage.wire.request import HttpRequest
 from wildsage.wire.sigv4 import verify_request
 
@@ -154,15 +154,18 @@ class Router:
             await _send_error(send, internal_failure(), request_id)
 
     def _authenticate(self, request: HttpRequest, body: bytes) -> Scope:
-        signed = verify_request(
-            request.method,
-            request.path,
-            request.query,
-            request.headers,
-            sha256(body).hexdigest(),
-            self.credentials,
-            clock.now(),
-        )
+        try:
+            signed = verify_request(
+                request.method,
+                request.path,
+                request.query,
+                request.headers,
+                sha256(body).hexdigest(),
+                self.credentials,
+                clock.now(),
+            )
+        except ApiError as error:
+            raise in_dialect(error, "rest-json") from None
         if signed.service != "sagemaker":
             text = "Credential should be scoped to correct service: 'sagemaker'."
             raise ApiError("InvalidSignatureException", text, 403)

@@ -131,6 +131,7 @@ class WireApp:
             log.exception("%s failed", name, extra={"action": "request_failed"})
             exchange.error = errors.internal_failure()
         address = exchange.address
+        exchange.error = errors.in_dialect(exchange.error, address.protocol)
         return write_error(address.service, address.protocol, exchange.error, exchange.request_id)
 
     # ---- the life of a request

@@ -45,3 +45,22 @@ def serialization(message: str = "") -> ApiError:
 def internal_failure() -> ApiError:
     text = "The request processing has failed because of an unknown error, exception or failure."
     return ApiError("InternalFailure", text, 500)
+
+
+# What services that speak JSON call the errors of authentication. SageMaker's control plane answers
+# them with 400 (aws/amazon-sagemaker-operator-for-k8s#99), REST services with 403.
+_JSON_NAMES = {
+    "ExpiredToken": "ExpiredTokenException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "MissingAuthenticationToken": "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
+
+
+def in_dialect(error: ApiError, protocol: str) -> ApiError:
+    """The error as services of this protocol name it."""
+    if protocol not in ("json", "rest-json") or error.code not in _JSON_NAMES:
+        return error
+    status = 400 if protocol == "json" else error.status
+    return ApiError(_JSON_NAMES[error.code], error.message, status, fields=error.fields)
