@@ -7,7 +7,7 @@ from wildsage.wire.model import service_model
 from wildsage.wire.registry import Registry
 
 # Operations that the router serves, not a handler.
-ROUTED = {"sagemaker-runtime": {"InvokeEndpoint"}}
+ROUTED = {"sagemaker-runtime": {"InvokeEndpoint", "InvokeEndpointWithResponseStream"}}
 
 
 def page() -> str:
@@ -35,4 +35,4 @@ def served(registry: Registry, service: str) -> set[str]:
 
 
 def every(service: str) -> list[str]:
-    return list(service_model(service).operation_names)
+    return sorted(service_model(service).operation_names)
