@@ -129,7 +129,9 @@ def check_batch(batch: Batch, reader: Reader) -> None:
 
 def _check_finite(values: np.ndarray, reader: Reader) -> None:
     # One sum tells in most cases: it is finite only if nothing in it is NaN or infinite.
-    if np.isfinite(np.add.reduce(values, axis=None)) or np.isfinite(values).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(values, axis=None)
+    if np.isfinite(total) or np.isfinite(values).all():
         return
     what, which = "infinite floating point", "infinite floating point values"
     if np.isnan(values).any():

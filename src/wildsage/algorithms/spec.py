@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -387,7 +388,7 @@ class AlgorithmSpec:
         declared = {parameter.name: parameter for parameter in self.hyperparameters}
         self._refuse_unexpected([name for name in raw if name not in declared and name[:1] != "_"])
         self._require([p.name for p in self.hyperparameters if p.required and p.name not in raw])
-        values = {name: parameter.default for name, parameter in declared.items()}
+        values = {name: copy(parameter.default) for name, parameter in declared.items()}
         values |= {name: text for name, text in raw.items() if name not in declared}
         values |= {name: declared[name].parse(str(raw[name])) for name in declared if name in raw}
         for rule in self.rules:
