@@ -172,8 +172,8 @@ def test_channels() -> None:
         ),
         (
             {"train": {"TrainingInputMode": "Pipe"}},
-            ({"train": train, "x": {}}, "Additional data channels are not allowed ('x' was"),
-            "one of the following: 'File', 'FastFile'",
+            "The value 'Pipe' is not valid for the 'TrainingInputMode' hyperparameter which "
+            "accepts one of the following: 'File', 'FastFile'",
         ),
         (
             {"train": {"S3DistributionType": "FullyReplicated"}},
