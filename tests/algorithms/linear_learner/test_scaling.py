@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.linear_learner.helpers_linear import defaults, regression
+from wildsage.algorithms.linear_learner import scaling
 from wildsage.algorithms.linear_learner.preparation import fit_scaler
 from wildsage.algorithms.linear_learner.scaling import Moments, Scaler, product, transposed_product
 from wildsage.contract.cluster import Cluster
@@ -57,6 +58,19 @@ def test_unfolded_products_are_the_scaled_rows_gradient() -> None:
     for features in (X, SparseMatrix.from_dense(X)):
         raw = transposed_product(features, residuals)
         np.testing.assert_allclose(SCALER.unfold(raw, residuals.sum(axis=0)), expected, atol=2e-3)
+
+
+def test_sparse_products_with_and_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((20, 7)) < 0.3, 1.5, 0).astype(np.float32)
+    sparse = SparseMatrix.from_dense(dense)
+    weights, residuals = (rng.normal(size=(n, 2)).astype(np.float32) for n in (7, 20))
+    for available in (True, False):
+        monkeypatch.setattr(scaling, "_has_scipy", lambda available=available: available)
+        np.testing.assert_allclose(product(sparse, weights), dense @ weights, atol=1e-5)
+        np.testing.assert_allclose(
+            transposed_product(sparse, residuals), dense.T @ residuals, atol=1e-5
+        )
 
 
 def test_restored_weights_predict_raw_labels() -> None:

@@ -36,7 +36,7 @@ def train(job: TrainingJob) -> None:
         trainer = Trainer.start(
             source, judged, job.hyperparameters, job.cluster, job.seed, job.stopping
         )
-        checkpoints = Checkpoints(job.paths.checkpoints, job.is_first_host)
+        checkpoints = Checkpoints(job.paths.checkpoints, job.cluster)
         checkpoints.restore(trainer, job.log)
         log_start(job, trainer)
     run_epochs(job, trainer, checkpoints)
