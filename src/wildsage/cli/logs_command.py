@@ -59,7 +59,7 @@ class LogFollower:
             found, _ = self._logs.describe_streams(self._scope, group, prefix=prefix)
         except NotFound:
             return []
-        return [(group, summary.name) for summary in found]
+        return [(group, summary.stream.name) for summary in found]
 
     def print_new(self) -> int:
         """Returns how many lines it printed."""

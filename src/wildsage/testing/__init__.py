@@ -101,9 +101,9 @@ class LocalServer:
 
     def sagemaker_session(self) -> Any:
         """A `sagemaker.Session` of SDK v2; needs `environment()` to be open."""
-        import sagemaker
+        from sagemaker.session import Session
 
-        return sagemaker.Session(boto_session=self.boto3_session())
+        return Session(boto_session=self.boto3_session())
 
     def stop(self, *, everything: bool = True) -> None:
         """Stop the server and, unless told otherwise, every instance it started."""
