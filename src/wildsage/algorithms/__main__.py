@@ -6,6 +6,7 @@ channels end the program before that too.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -56,7 +57,12 @@ def train(spec: AlgorithmSpec) -> None:
 
 
 def serve(name: str) -> int:
-    """Answer requests until told to stop; the exit code."""
+    """Answer requests until told to stop; the exit code.
+
+    Matrix products of requests are small: threads that wait for each other on a busy machine cost
+    milliseconds and win nothing, so there is one unless the environment says otherwise.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wildsage.algorithms.serve import handler
     from wildsage.serving.server import serve as run_server
 

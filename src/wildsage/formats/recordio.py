@@ -224,13 +224,21 @@ def _decode_runs(data: np.ndarray, found: Frames, feature_dim: int | None) -> It
             yield run
             if len(run) >= _SHORT_RUN or position == total:
                 continue
-        starts, lengths = found.starts[position:], found.lengths[position:]
-        rows = sparse_records.decode(data, starts, lengths, feature_dim)
-        if rows is not None:
-            yield Records(*rows)
-        else:
-            yield _decode_singly(data, starts, lengths, feature_dim)
+        yield from _other_records(
+            data, found.starts[position:], found.lengths[position:], feature_dim
+        )
         return
+
+
+def _other_records(
+    data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, feature_dim: int | None
+) -> Iterator[Records]:
+    """Sparse rows, a block that fits the cache at a time; one by one where a block has others."""
+    rows = max(1, sparse_records.BLOCK_BYTES * len(starts) // (int(lengths.sum()) + 1))
+    for begin in range(0, len(starts), rows):
+        block = starts[begin : begin + rows], lengths[begin : begin + rows]
+        found = sparse_records.decode(data, *block, feature_dim)
+        yield Records(*found) if found else _decode_singly(data, *block, feature_dim)
 
 
 def _dense_run(data: np.ndarray, found: Frames, first: int) -> Records | None:

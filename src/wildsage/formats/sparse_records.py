@@ -18,6 +18,7 @@ from wildsage.formats.matrix import SparseMatrix
 _NAME = b"\x0a\x06values"
 _FEATURES, _LABEL, _VALUE, _TENSOR = 0x0A, 0x12, 0x12, 0x12
 _VALUES, _KEYS, _SHAPE = 0x0A, 0x12, 0x1A
+BLOCK_BYTES = 1 << 21  # what a core's cache holds: the arrays of one block are gone over many times
 
 
 class _OtherLayout(Exception):
@@ -122,20 +123,16 @@ def _matrix(data: np.ndarray, spans: _Spans, feature_dim: int | None) -> SparseM
         raise _OtherLayout
     indptr = np.concatenate(([0], np.cumsum(sizes // 4)))
     values = take(data, *spans.values).view("<f4")
-    keys = varints.decode(take(data, *spans.keys))
-    if len(keys) != len(values) or not _rows_agree(data, spans.keys, sizes // 4):
+    packed = take(data, *spans.keys)
+    ends = varints.last_bytes(packed)
+    # Every row must have as many keys as values.
+    if (np.searchsorted(ends, np.cumsum(spans.keys[1])) != indptr[1:]).any():
         raise _OtherLayout
+    keys = varints.decode_to(packed, ends)
     width = _width(data, spans.shape, feature_dim)
     if len(keys) and int(keys.max()) >= width:
         raise _OtherLayout
     return SparseMatrix(values, keys, indptr, (len(sizes), width))
-
-
-def _rows_agree(data: np.ndarray, keys: tuple[np.ndarray, np.ndarray], counts: np.ndarray) -> bool:
-    """Whether every row has as many keys as values."""
-    bounds = np.concatenate(([0], np.cumsum(keys[1])))
-    last_bytes = np.concatenate(([0], np.cumsum(take(data, *keys) < 0x80)))
-    return bool((np.diff(last_bytes[bounds]) == counts).all())
 
 
 def _width(data: np.ndarray, shape: tuple[np.ndarray, np.ndarray], feature_dim: int | None) -> int:
@@ -183,10 +180,18 @@ class _Piece:
 
 
 def encode(matrix: SparseMatrix, labels: np.ndarray | None) -> bytes:
-    """Rows as the SDK writes them: float32 or float64 values by the labels' type too."""
-    count = len(matrix)
-    if not count:
+    """Rows as the SDK writes them, values and labels in float32."""
+    if not len(matrix):
         return b""
+    rows = max(1, BLOCK_BYTES * len(matrix) // (6 * matrix.nnz + 50 * len(matrix)))
+    return b"".join(
+        _encode(matrix[begin : begin + rows], None if labels is None else labels[begin:][:rows])
+        for begin in range(0, len(matrix), rows)
+    )
+
+
+def _encode(matrix: SparseMatrix, labels: np.ndarray | None) -> bytes:
+    count = len(matrix)
     features = _entry(_FEATURES, _tensor_pieces(matrix), count)
     pieces = features if labels is None else features + _label_pieces(labels, count)
     payload = np.sum([piece.sizes for piece in pieces], axis=0)

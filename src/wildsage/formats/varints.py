@@ -58,9 +58,19 @@ def encode(values: np.ndarray) -> np.ndarray:
 
 def decode(data: np.ndarray) -> np.ndarray:
     """All varints of `data` (uint8), as int64; ValueError where the last one is cut off."""
+    return decode_to(data, last_bytes(data))
+
+
+def last_bytes(data: np.ndarray) -> np.ndarray:
+    """Where each varint of `data` ends; ValueError where the last one is cut off."""
     ends = np.flatnonzero(data < 0x80)
     if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
         raise ValueError("a varint is cut off")
+    return ends
+
+
+def decode_to(data: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The varints that end at `ends`, from the beginning of `data` on."""
     if len(ends) == len(data):
         return data.astype(np.int64)
     starts = np.concatenate(([0], ends[:-1] + 1))

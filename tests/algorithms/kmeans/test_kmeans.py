@@ -64,10 +64,12 @@ def test_rows_far_from_the_origin_lose_no_digits() -> None:
 def test_batches_give_what_the_table_gives() -> None:
     table = KMeans(4, mini_batch_size=250)
     by_iterator = KMeans(4, mini_batch_size=250).fit(iter(np.array_split(CLOUDS, 7)))
+    by_list = KMeans(4, mini_batch_size=250).fit(np.array_split(CLOUDS, 7))
     by_parts = KMeans(4)
     for part in np.array_split(CLOUDS, 7):
         by_parts.partial_fit(part)
         part += 0  # a caller may use its array again
+    np.testing.assert_array_equal(by_list.cluster_centers_, by_iterator.cluster_centers_)
     for model in (table.fit(CLOUDS), by_iterator, by_parts):
         np.testing.assert_allclose(ordered(model.cluster_centers_), ordered(MIDDLES), atol=0.2)
     assert by_parts.partial_fit(CLOUDS).n_features_in_ == 3

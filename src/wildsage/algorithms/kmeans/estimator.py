@@ -22,9 +22,9 @@ Learned = tuple[np.ndarray, float]
 class KMeans(Estimator):
     """k-means by streaming: a pass over the data, many centers, shrunk to k and polished.
 
-    `fit` takes a table or an iterator of tables; `partial_fit` takes batches as they come. Learned:
-    `cluster_centers_` (k × features), `msd_` (the mean squared distance of the training rows to
-    their centers, before the last polish) and `n_features_in_`.
+    `fit` takes a table, or an iterator or list of tables; `partial_fit` takes batches as they
+    come. Learned: `cluster_centers_` (k × features), `msd_` (the mean squared distance of the
+    training rows to their centers, before the last polish) and `n_features_in_`.
     """
 
     kind = "clusterer"
@@ -59,10 +59,10 @@ class KMeans(Estimator):
         self.seed = seed
 
     def fit(self, rows: Any, labels: Any = None) -> Self:
-        """Learn from a table, or from an iterator of tables, of which one pass is made."""
+        """Learn from a table, or from tables one after the other, in one pass over them."""
         training = self._begin()
-        if isinstance(rows, Iterator):
-            self._learn_from_batches(training, rows)
+        if isinstance(rows, Iterator) or _is_list_of_tables(rows):
+            self._learn_from_batches(training, iter(rows))
         else:
             self._learn_from_table(training, as_matrix(rows))
         return self._keep(training)
@@ -186,6 +186,10 @@ class KMeans(Estimator):
                 f"{self.n_features_in_} features as input"
             )
         return table
+
+
+def _is_list_of_tables(rows: Any) -> bool:
+    return isinstance(rows, list | tuple) and bool(rows) and np.ndim(rows[0]) == 2
 
 
 def _own(rows: Any) -> np.ndarray:
