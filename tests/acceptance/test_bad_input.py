@@ -85,6 +85,11 @@ REQUIRED = "which are required hyperparameter(s) (caused by ValidationError)"
         ),
         ("malformed-uri", channel("s3:/x"), "failed to satisfy constraint"),
         ("bad..name", {}, "failed to satisfy constraint"),
+        (
+            "missing-role",
+            {"RoleArn": "arn:aws:iam::000000000000:role/NoSuchRole"},
+            "Could not assume role arn:aws:iam::000000000000:role/NoSuchRole.",
+        ),
     ],
 )
 def test_refused_at_once(
@@ -225,6 +230,12 @@ def test_what_is_not_there_is_said(
     with pytest.raises(ClientError, match="ValidationException") as refused:
         getattr(server.client("sagemaker"), call)(**arguments)
     assert text in str(refused.value)
+
+
+def test_passing_a_role_is_recorded(server: LocalServer, bucket: str) -> None:
+    server.client("sagemaker").create_training_job(**training_request("passes-role", bucket))
+    used = server.client("iam").get_role(RoleName="SageMakerRole")["Role"]["RoleLastUsed"]
+    assert used["Region"] == "us-east-1"
 
 
 def test_an_operation_that_is_missing_answers_501_by_name(server: LocalServer) -> None:

@@ -34,7 +34,7 @@ from wildsage.wire.context import Context, Principal
 
 SCOPE = Scope("123456789012", "us-east-1")
 IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
-ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
+ROLE = "arn:aws:iam::210987654321:role/SageMakerRole"
 WAIT = 20.0
 
 SERVE = """

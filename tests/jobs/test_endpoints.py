@@ -427,7 +427,7 @@ def test_credentials_of_the_role_reach_the_instance(house: World) -> None:
     house.deploy("e", "m")
     house.settle("e", "InService")
     (spec,) = threads(house).specs.values()
-    assert asked == [("arn:aws:iam::123456789012:role/SageMakerRole", "e")]
+    assert asked == [("arn:aws:iam::210987654321:role/SageMakerRole", "e")]
     assert spec.env["AWS_ACCESS_KEY_ID"] == "ASIA"
     assert spec.env["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4570"
     assert spec.env["OMP_NUM_THREADS"] == "1"

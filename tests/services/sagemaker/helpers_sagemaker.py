@@ -23,7 +23,8 @@ from wildsage.store.objects.store import Objects
 from wildsage.store.resources import Resources
 from wildsage.wire.context import Context, Principal
 
-ROLE = "arn:aws:iam::000000000000:role/SageMakerRole"
+# A role of another account, as old scripts carry it: there is nothing here to look up.
+ROLE = "arn:aws:iam::210987654321:role/SageMakerRole"
 IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
 POLLER = "Boto3/1 lib/AWS-SageMaker-Python-SDK#2.257.7"
 SCOPE = Scope()

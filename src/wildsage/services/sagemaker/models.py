@@ -8,6 +8,7 @@ from typing import Any
 from wildsage import arns
 from wildsage.jobs import images, model_data
 from wildsage.jobs.fleets import containers
+from wildsage.services.iam.roles import pass_role
 from wildsage.services.platform import Ctx
 from wildsage.services.sagemaker import errors
 from wildsage.services.sagemaker.describe import echo, page
@@ -31,6 +32,8 @@ def create_model(ctx: Ctx, request: Request) -> Request:
     name = request["ModelName"]
     arn = model_arn(ctx, name)
     _check_containers(ctx, request)
+    if "ExecutionRoleArn" in request:
+        pass_role(ctx, request["ExecutionRoleArn"])
     document = dict(request)
     tags = document.pop("Tags", [])
     try:

@@ -11,6 +11,7 @@ from wildsage import arns, clock
 from wildsage.contract import layout
 from wildsage.jobs import images, states
 from wildsage.jobs.training_job import DEFAULT_MAX_RUNTIME, KIND, TrainingJob, new_state
+from wildsage.services.iam.roles import pass_role
 from wildsage.services.platform import Ctx
 from wildsage.services.sagemaker import errors
 from wildsage.services.sagemaker.describe import page, settled
@@ -48,6 +49,7 @@ def create_training_job(ctx: Ctx, request: Request) -> Request:
     _check_resources(request["ResourceConfig"])
     _check_channels(ctx, request)
     _check_places(request)
+    pass_role(ctx, request["RoleArn"])
     document = _completed(request, program) | {"State": new_state()}
     tags = document.pop("Tags", [])
     try:
