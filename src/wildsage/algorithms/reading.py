@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from wildsage.algorithms.rows import Batch, stack
+from wildsage.algorithms.rows import Batch, all_finite, stack
 from wildsage.algorithms.spec import CSV, RECORDIO, base_type
 from wildsage.contract.channels import ChannelConfig, unwrap
 from wildsage.contract.failure import ClientError
@@ -128,10 +128,7 @@ def check_batch(batch: Batch, reader: Reader) -> None:
 
 
 def _check_finite(values: np.ndarray, reader: Reader) -> None:
-    # One sum tells in most cases: it is finite only if nothing in it is NaN or infinite.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(values, axis=None)
-    if np.isfinite(total) or np.isfinite(values).all():
+    if all_finite(values):
         return
     what, which = "infinite floating point", "infinite floating point values"
     if np.isnan(values).any():

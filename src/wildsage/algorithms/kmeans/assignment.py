@@ -55,6 +55,12 @@ def sums_by_label(
     return totals
 
 
+def total_squares(rows: np.ndarray) -> float:
+    """The sum of all squares: BLAS adds up a few rows at a time, so that float32 suffices."""
+    parts = (rows[begin : begin + 64] for begin in range(0, len(rows), 64))
+    return float(sum(float(np.vdot(part, part)) for part in parts))
+
+
 def squared_norms(rows: np.ndarray) -> np.ndarray:
     norms: np.ndarray = np.einsum("ij,ij->i", rows, rows)
     return norms

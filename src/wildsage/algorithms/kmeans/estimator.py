@@ -42,7 +42,7 @@ class KMeans(Estimator):
         local_lloyd_tol: float = 0.0001,
         local_lloyd_num_trials: int | Literal["auto"] = "auto",
         half_life_time_size: int = 0,
-        final_passes: int = 2,
+        final_passes: int = 3,
         seed: int = 0,
     ) -> None:
         self.k = k

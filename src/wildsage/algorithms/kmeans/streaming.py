@@ -15,6 +15,7 @@ from wildsage.algorithms.kmeans.assignment import (
     nearest,
     squared_norms,
     sums_by_label,
+    total_squares,
 )
 from wildsage.contract.cluster import Cluster
 
@@ -76,7 +77,7 @@ class StreamingCenters:
         ones = np.ones(len(batch), np.float32)
         totals = sums_by_label(batch, labels, count, ones, self.workspace)
         masses = np.bincount(labels, minlength=count).astype(np.float32)
-        return Sums(totals, masses, float(squared_norms(batch).sum(dtype=np.float64)), len(batch))
+        return Sums(totals, masses, total_squares(batch), len(batch))
 
     @property
     def scatter(self) -> float:

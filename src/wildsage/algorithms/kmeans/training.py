@@ -10,12 +10,19 @@ from typing import Any, Literal
 import numpy as np
 
 from wildsage.algorithms.kmeans import lloyd
-from wildsage.algorithms.kmeans.assignment import Workspace, nearest, squared_norms, sums_by_label
+from wildsage.algorithms.kmeans.assignment import (
+    Workspace,
+    nearest,
+    squared_norms,
+    sums_by_label,
+    total_squares,
+)
 from wildsage.algorithms.kmeans.streaming import Reservoir, StreamingCenters, Sums
 from wildsage.contract.cluster import Cluster
 
 SAMPLE_BYTES = 256 << 20
-AUTO_CENTERS = 400
+AUTO_CENTERS = 200
+EARLY_PASS_STEP = 4
 AUTO_TRIALS = 10
 AUTO_TRIAL_COST = 100_000
 
@@ -33,7 +40,7 @@ class Settings:
     local_lloyd_tol: float = 0.0001
     local_lloyd_num_trials: int | Literal["auto"] = "auto"
     half_life_time_size: int = 0
-    final_passes: int = 2
+    final_passes: int = 3
 
 
 def _silent(message: str) -> None:
@@ -137,8 +144,10 @@ class Training:
     def finish(self) -> np.ndarray:
         """The k centers."""
         centers = self._shrunk()
-        for _ in range(self.settings.final_passes if self._keeps_sample else 0):
-            centers = self._polished(centers)
+        passes = self.settings.final_passes if self._keeps_sample else 0
+        for number in range(passes):
+            # The last pass goes over all rows; those before it need not.
+            centers = self._polished(centers, 1 if number == passes - 1 else EARLY_PASS_STEP)
         return centers if self.shift is None else centers + self.shift
 
     def _shrunk(self) -> np.ndarray:
@@ -190,12 +199,13 @@ class Training:
             return wanted
         return max(1, min(AUTO_TRIALS, round(AUTO_TRIAL_COST / (points * self.k))))
 
-    def _polished(self, centers: np.ndarray) -> np.ndarray:
-        """One iteration of Lloyd's algorithm over the sampled rows of all hosts."""
+    def _polished(self, centers: np.ndarray, step: int) -> np.ndarray:
+        """One iteration of Lloyd's algorithm over every `step`-th sampled row of all hosts."""
         total = Sums(np.zeros_like(centers), np.zeros(len(centers), np.float32), 0.0, 0.0)
+        rows = self.settings.mini_batch_size * step
         for part in self._sample.parts:
-            for begin in range(0, len(part), self.settings.mini_batch_size):
-                self._add(part[begin : begin + self.settings.mini_batch_size], centers, total)
+            for begin in range(0, len(part), rows):
+                self._add(part[begin : begin + rows : step], centers, total)
         total = total.over(self.cluster)
         if total.rows:
             self.loss = max(0.0, total.squares / total.rows)
@@ -209,7 +219,7 @@ class Training:
         ones = np.ones(len(rows), np.float32)
         total.totals += sums_by_label(rows, labels, len(centers), ones, self._workspace)
         total.masses += np.bincount(labels, minlength=len(centers))
-        total.squares += float((near + squared_norms(rows)).sum(dtype=np.float64))
+        total.squares += float(near.sum(dtype=np.float64)) + total_squares(rows)
         total.rows += len(rows)
 
 
