@@ -23,6 +23,7 @@ from wildsage.contract.cluster import Cluster
 SAMPLE_BYTES = 256 << 20
 AUTO_CENTERS = 200
 EARLY_PASS_STEP = 4
+ROWS_PER_CENTER = 100
 AUTO_TRIALS = 10
 AUTO_TRIAL_COST = 100_000
 
@@ -146,8 +147,8 @@ class Training:
         centers = self._shrunk()
         passes = self.settings.final_passes if self._keeps_sample else 0
         for number in range(passes):
-            # The last pass goes over all rows; those before it need not.
-            centers = self._polished(centers, 1 if number == passes - 1 else EARLY_PASS_STEP)
+            # The last pass goes over all rows; those before it need not where there are many.
+            centers = self._polished(centers, 1 if number == passes - 1 else self._early_step)
         return centers if self.shift is None else centers + self.shift
 
     def _shrunk(self) -> np.ndarray:
@@ -198,6 +199,11 @@ class Training:
         if wanted != "auto":
             return wanted
         return max(1, min(AUTO_TRIALS, round(AUTO_TRIAL_COST / (points * self.k))))
+
+    @property
+    def _early_step(self) -> int:
+        assert self.stream is not None
+        return max(1, min(EARLY_PASS_STEP, int(self.stream.rows) // (ROWS_PER_CENTER * self.k)))
 
     def _polished(self, centers: np.ndarray, step: int) -> np.ndarray:
         """One iteration of Lloyd's algorithm over every `step`-th sampled row of all hosts."""
