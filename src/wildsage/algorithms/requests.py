@@ -61,7 +61,8 @@ class InferenceRequest:
         mime = _ALIASES.get(mime, mime) or CSV
         if mime not in spec.content_types:
             raise UnsupportedType(content_type)
-        answer, parameters = negotiate(accept, spec.accepts)
+        wanted = mime if spec.answers_in_kind else accept
+        answer, parameters = negotiate(wanted, spec.accepts)
         return cls(
             mime,
             content_parameters(content_type),

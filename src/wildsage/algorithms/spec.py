@@ -382,6 +382,8 @@ class AlgorithmSpec:
         "Running default environment configuration script",
     )
     announces_configuration: bool = True
+    # The answer has the request's content type, whatever Accept says.
+    answers_in_kind: bool = False
 
     def validate(self, raw: Mapping[str, str]) -> dict[str, Any]:
         """Typed hyperparameters with defaults filled in; raises ClientError with AWS's texts."""

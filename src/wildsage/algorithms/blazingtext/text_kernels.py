@@ -1,0 +1,125 @@
+"""Compiled passes of the text classifier over labelled lines: fastText's linear model.
+
+A line is a bag of features; the mean of their rows is compared with each label's row by a softmax.
+Several threads may work on the same matrices at once without locks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wildsage.algorithms.blazingtext.simd import add_scaled, clear_row, dot_products, prefetch_row
+from wildsage.algorithms.blazingtext.word_kernels import advance, below, gather
+from wildsage.algorithms.compiling import compiled
+
+Array = Any
+GROUP = 4
+
+
+@compiled
+def classify(
+    features: Array,
+    starts: Array,
+    labels: Array,
+    label_starts: Array,
+    begin: Any,
+    end: Any,
+    inputs: Array,
+    outputs: Array,
+    classes: Any,
+    rate_begin: Any,
+    rate_end: Any,
+    seed: Any,
+) -> Any:
+    """Learn from the lines from `begin` to `end`; of several labels a line teaches one."""
+    width = inputs.shape[1]
+    blocks, size = width // 16, np.int64(width * 4)
+    work = np.zeros((2, width), np.float32)
+    scores = np.zeros(len(outputs), np.float32)
+    bag = np.zeros(longest(starts, begin, end), np.int64)
+    state = np.uint64(seed)
+    first, hidden = np.int64(inputs.ctypes.data), np.int64(work.ctypes.data)
+    total = np.float32(max(1, starts[end] - starts[begin]))
+    for line in range(begin, end):
+        count = starts[line + 1] - starts[line]
+        choices = label_starts[line + 1] - label_starts[line]
+        if count == 0 or choices == 0:
+            continue
+        share = np.float32(starts[line] - starts[begin]) / total
+        rate = np.float32(rate_begin + (rate_end - rate_begin) * share)
+        state = advance(state)
+        label = labels[label_starts[line] + below(state, choices)]
+        for i in range(count):
+            bag[i] = first + features[starts[line] + i] * size
+            if i < 8:
+                prefetch_row(bag[i], blocks)
+        gather(bag, count, hidden, blocks)
+        score_labels(hidden, outputs, scores, classes)
+        step = rate / np.float32(count)
+        gradient = hidden + size
+        update_labels(hidden, gradient, outputs, scores, classes, label, rate, step)
+        for i in range(count):
+            add_scaled(bag[i], (gradient,), (np.float32(1.0),), blocks)
+    return state
+
+
+@compiled
+def longest(starts: Array, begin: Any, end: Any) -> Any:
+    most = 1
+    for line in range(begin, end):
+        most = max(most, starts[line + 1] - starts[line])
+    return most
+
+
+@compiled
+def score_labels(hidden: Any, outputs: Array, scores: Array, classes: Any) -> None:
+    """The probability of each label; `outputs` has a multiple of `GROUP` rows."""
+    width = outputs.shape[1]
+    blocks, size = width // 16, np.int64(width * 4)
+    row = np.int64(outputs.ctypes.data)
+    for label in range(0, len(outputs), GROUP):
+        rows = (row, row + size, row + 2 * size, row + 3 * size)
+        found = dot_products((hidden,), rows, blocks)
+        scores[label], scores[label + 1] = found[0], found[1]
+        scores[label + 2], scores[label + 3] = found[2], found[3]
+        row += GROUP * size
+    highest = scores[0]
+    for label in range(classes):
+        highest = max(highest, scores[label])
+    total = np.float32(0.0)
+    for label in range(classes):
+        scores[label] = np.exp(scores[label] - highest)
+        total += scores[label]
+    for label in range(len(outputs)):
+        scores[label] = scores[label] / total if label < classes else np.float32(0.0)
+
+
+@compiled
+def update_labels(
+    hidden: Any,
+    gradient: Any,
+    outputs: Array,
+    scores: Array,
+    classes: Any,
+    label: Any,
+    rate: Any,
+    step: Any,
+) -> None:
+    """Move the labels' rows by `rate`; `gradient` becomes the features' move, by `step`."""
+    width = outputs.shape[1]
+    blocks, size = width // 16, np.int64(width * 4)
+    clear_row(gradient, blocks)
+    scores[label] -= np.float32(1.0)
+    row = np.int64(outputs.ctypes.data)
+    for first in range(0, len(outputs), GROUP):
+        one, two = -scores[first] * step, -scores[first + 1] * step
+        three, four = -scores[first + 2] * step, -scores[first + 3] * step
+        rows = (row, row + size, row + 2 * size, row + 3 * size)
+        add_scaled(gradient, rows, (one, two, three, four), blocks)
+        for number in range(GROUP):
+            if first + number < classes:
+                move = -scores[first + number] * rate
+                add_scaled(row + number * size, (hidden,), (move,), blocks)
+        row += GROUP * size
