@@ -4,7 +4,7 @@ This is the general and slow way that knows every form the message may take; `re
 for the first record of a run, from which it makes a template, and for whatever fits no template.
 The schema:
 
-    Float32Tensor {float values=1; uint64 keys=2; uint64 shape=3}, Float64Tensor and Int32Tensor alike
+    Float32Tensor {float values=1; uint64 keys=2; uint64 shape=3}; Float64Tensor, Int32Tensor alike
     Bytes         {bytes value=1; string content_type=2}
     Value         {Float32Tensor float32_tensor=2; Float64Tensor float64_tensor=3;
                    Int32Tensor int32_tensor=7; Bytes bytes=9}
