@@ -258,3 +258,10 @@ def test_the_first_to_fail_speaks(tmp_path: Path) -> None:
         (root / "ml" / "output" / "failure").write_text(f"reason {root.name}")
     verdict = judge(roots, [ended(1, 2.0), ended(1, 1.0)], False)
     assert verdict.reason == "AlgorithmError: reason 2, exit code: 1"
+
+
+def test_who_names_the_customer_s_mistake_goes_before_who_lost_it(tmp_path: Path) -> None:
+    roots = [tmp_path / "algo-1", tmp_path / "algo-2"]
+    verdict = judge(roots, [ended(1, 1.0), ended(2, 2.0)], True)
+    assert verdict.reason.startswith("ClientError: ")
+    assert judge(roots, [ended(1, 1.0), ended(2, 2.0)], False).reason.endswith("exit code: 1")

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from wildsage.compute.base import InstanceStatus
-from wildsage.contract.failure import INTERNAL_ERROR, REASON_LIMIT, failure_reason
+from wildsage.contract.failure import (
+    INTERNAL_ERROR,
+    REASON_LIMIT,
+    ClientError,
+    failure_reason,
+)
 from wildsage.contract.feeder import ERROR_FILE
 from wildsage.jobs.artifacts import inside
 
@@ -43,16 +48,19 @@ def judge(roots: Sequence[Path], statuses: Sequence[InstanceStatus], builtin: bo
     failed = [pair for pair in zip(statuses, roots, strict=True) if not pair[0].succeeded]
     if not failed:
         return Verdict("Completed")
-    status, root = min(failed, key=_order)
+    status, root = min(failed, key=lambda pair: _order(pair[0], builtin))
     if status.reason == "killed":
         return Verdict("Stopped")  # somebody ended everything on this machine
     return Verdict("Failed", _reason(status, root, builtin))
 
 
-def _order(pair: tuple[InstanceStatus, Path]) -> tuple[bool, float]:
-    """Those that ended by themselves before those that were killed because of them."""
-    status, _ = pair
-    return status.reason == "killed", status.ended or 0.0
+def _order(status: InstanceStatus, builtin: bool) -> tuple[bool, bool, float]:
+    """Those that ended by themselves before those that were killed because of them.
+
+    A built-in algorithm that names the customer's mistake goes before its peers, which only lost it.
+    """
+    names_a_mistake = builtin and status.exit_code == ClientError.exit_code
+    return status.reason == "killed", not names_a_mistake, status.ended or 0.0
 
 
 def _reason(status: InstanceStatus, root: Path, builtin: bool) -> str:
