@@ -57,7 +57,7 @@ def judge(roots: Sequence[Path], statuses: Sequence[InstanceStatus], builtin: bo
 def _order(status: InstanceStatus, builtin: bool) -> tuple[bool, bool, float]:
     """Those that ended by themselves before those that were killed because of them.
 
-    A built-in algorithm that names the customer's mistake goes before its peers, which only lost it.
+    A built-in algorithm that names the customer's mistake goes before its peers that lost it.
     """
     names_a_mistake = builtin and status.exit_code == ClientError.exit_code
     return status.reason == "killed", not names_a_mistake, status.ended or 0.0
