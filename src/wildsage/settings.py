@@ -1,4 +1,4 @@
-"""Every setting, declared once: environment variable, command-line flag and documentation follow."""
+"""Every setting, declared once: variable, command-line flag and documentation follow."""
 
 from __future__ import annotations
 

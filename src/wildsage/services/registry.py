@@ -1,4 +1,4 @@
-"""Every AWS service that is served here, and the package with its `OPERATIONS`, imported at first use."""
+"""The AWS services that are served here, each with its package of `OPERATIONS`, imported lazily."""
 
 from __future__ import annotations
 
