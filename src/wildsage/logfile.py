@@ -1,8 +1,9 @@
-"""The line format of a log stream on disk, shared by whoever writes (supervisors, PutLogEvents) and reads.
+"""The line format of a log stream on disk, shared by who writes and who reads.
 
-One event is one line: `<timestamp ms> <ingestion ms> <message, escaped>\\n`. A supervisor appends to the
-stream's file directly, so a job's log goes on while the server is down. Only `\\\\`, `\\n` and `\\r` are
-escaped; the rest is UTF-8. A last line without its newline was cut by a crash and is not read.
+One event is one line: `<timestamp ms> <ingestion ms> <message, escaped>\\n`. A supervisor appends
+to the stream's file directly, so a job's log goes on while the server is down. Only `\\\\`, `\\n`
+and `\\r` are escaped; the rest is UTF-8. A last line without its newline was cut by a crash and is
+not read.
 """
 
 from __future__ import annotations

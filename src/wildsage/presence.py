@@ -1,4 +1,4 @@
-"""What a running server says of itself in its home (`server.json`), for the command line and for tests."""
+"""What a running server says of itself in its home (`server.json`), for commands and tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(home: Path, presence: Presence) -> None:
 
 
 def read(home: Path) -> Presence | None:
-    """What the last server wrote; whether it still lives is for the caller to ask the home's lock."""
+    """What the last server wrote; whether it still lives, the home's lock tells."""
     try:
         return Presence(**json.loads((home / "server.json").read_text()))
     except (FileNotFoundError, ValueError, TypeError):
