@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wildsage.algorithms.base import Program
 
 ALGORITHMS: dict[str, str] = {
+    "factorization-machines": "wildsage.algorithms.factorization_machines",
     "kmeans": "wildsage.algorithms.kmeans",
     "linear-learner": "wildsage.algorithms.linear_learner",
     "xgboost": "wildsage.algorithms.xgboost",
