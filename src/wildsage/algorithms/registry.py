@@ -14,6 +14,7 @@ ALGORITHMS: dict[str, str] = {
     "factorization-machines": "wildsage.algorithms.factorization_machines",
     "kmeans": "wildsage.algorithms.kmeans",
     "linear-learner": "wildsage.algorithms.linear_learner",
+    "randomcutforest": "wildsage.algorithms.randomcutforest",
     "xgboost": "wildsage.algorithms.xgboost",
 }
 
