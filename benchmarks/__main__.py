@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other: `python -m benchmarks [NAME ...]`.
 
-Each is a process of its own and says what it needs; one whose peer or data is not installed says so.
+Each is a process of its own; one whose peer or data is not installed says so.
 """
 
 from __future__ import annotations
