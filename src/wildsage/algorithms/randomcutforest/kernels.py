@@ -17,6 +17,8 @@ import numpy as np
 
 from wildsage.algorithms.compiling import compiled
 
+Arrays = tuple[np.ndarray, ...]
+
 LANES = 16
 STEPS = 4
 BLOCK = 2048
@@ -184,12 +186,11 @@ def descend(
     roots: np.ndarray,
     root_step: int,
     count: int,
-    features: np.ndarray,
-    cuts: np.ndarray,
-    children: np.ndarray,
+    cuts: Arrays,
     leaves: np.ndarray,
 ) -> None:
     """The leaves of many rows in one tree (steps 1, 0), or of one row in many trees (0, 1)."""
+    features, places, children = cuts
     nodes = np.empty(LANES, np.int32)
     for begin in range(0, count, LANES):
         lanes = min(LANES, count - begin)
@@ -202,16 +203,16 @@ def descend(
                 if lanes == LANES:
                     for lane in range(LANES):
                         node = np.uint32(nodes[lane])
-                        right = rows[(begin + lane) * row_step, features[node]] > cuts[node]
+                        right = rows[(begin + lane) * row_step, features[node]] > places[node]
                         nodes[lane] = children[node, np.int64(right)]
                 else:
                     for lane in range(lanes):
                         node = np.uint32(nodes[lane])
-                        right = rows[(begin + lane) * row_step, features[node]] > cuts[node]
+                        right = rows[(begin + lane) * row_step, features[node]] > places[node]
                         nodes[lane] = children[node, np.int64(right)]
             moving = False
             for lane in range(lanes):
-                moving = moving or cuts[np.uint32(nodes[lane])] < np.inf
+                moving = moving or places[np.uint32(nodes[lane])] < np.inf
         for lane in range(lanes):
             leaves[begin + lane] = nodes[lane]
 
@@ -221,14 +222,8 @@ def climb(
     rows: np.ndarray,
     step: int,
     leaves: np.ndarray,
-    points: np.ndarray,
-    leaf_rows: np.ndarray,
-    masses: np.ndarray,
-    depths: np.ndarray,
-    parents: np.ndarray,
-    boxes: np.ndarray,
-    extents: np.ndarray,
-    enclosing: np.ndarray,
+    ends: Arrays,
+    walls: Arrays,
     inverses: np.ndarray,
     tree_mass: float,
     scores: np.ndarray,
@@ -238,6 +233,8 @@ def climb(
     A random cut of a box with the row added separates the two with the chance `1 - kept`; the row
     would then be a leaf at the depth of the box.
     """
+    points, leaf_rows, masses, depths, parents = ends
+    boxes, extents, enclosing = walls
     zero = np.float32(0)
     for i in range(len(leaves)):
         row, leaf = rows[i * step], np.uint32(leaves[i])
@@ -273,25 +270,19 @@ def climb(
 def score(
     rows: np.ndarray,
     starts: np.ndarray,
-    features: np.ndarray,
-    cuts: np.ndarray,
-    children: np.ndarray,
-    points: np.ndarray,
-    leaf_rows: np.ndarray,
-    masses: np.ndarray,
-    depths: np.ndarray,
-    parents: np.ndarray,
-    boxes: np.ndarray,
-    extents: np.ndarray,
-    enclosing: np.ndarray,
+    cuts: Arrays,
+    ends: Arrays,
+    walls: Arrays,
     inverses: np.ndarray,
     tree_mass: float,
     scores: np.ndarray,
 ) -> None:
     """The sum of all trees' scores of each row.
 
-    Many rows go block by block: a tree and a block fit the cache together, and a block is large
-    enough to be worth the tree's coming there. A few go one by one through many trees at a time.
+    `cuts` are features, cuts and children; `ends` points, leaf rows, masses, depths and parents;
+    `walls` boxes, extents and enclosing. Many rows go block by block: a tree and a block fit the
+    cache together, and a block is large enough to be worth the tree's coming there. A few go one by
+    one through many trees at a time.
     """
     trees = len(starts) - 1
     leaves = np.empty(max(BLOCK, trees), np.int32)
@@ -300,39 +291,9 @@ def score(
         block, sums = rows[begin : begin + BLOCK], scores[begin : begin + BLOCK]
         found = leaves[: len(block)]
         for tree in range(trees):
-            descend(block, 1, starts[tree:], 0, len(block), features, cuts, children, found)
-            climb(
-                block,
-                1,
-                found,
-                points,
-                leaf_rows,
-                masses,
-                depths,
-                parents,
-                boxes,
-                extents,
-                enclosing,
-                inverses,
-                tree_mass,
-                sums,
-            )
+            descend(block, 1, starts[tree:], 0, len(block), cuts, found)
+            climb(block, 1, found, ends, walls, inverses, tree_mass, sums)
     for i in range(whole, len(rows)):
         row, found = rows[i : i + 1], leaves[:trees]
-        descend(row, 0, starts, 1, trees, features, cuts, children, found)
-        climb(
-            row,
-            0,
-            found,
-            points,
-            leaf_rows,
-            masses,
-            depths,
-            parents,
-            boxes,
-            extents,
-            enclosing,
-            inverses,
-            tree_mass,
-            scores[i : i + 1],
-        )
+        descend(row, 0, starts, 1, trees, cuts, found)
+        climb(row, 0, found, ends, walls, inverses, tree_mass, scores[i : i + 1])
