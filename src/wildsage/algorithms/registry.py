@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, str] = {
     "factorization-machines": "wildsage.algorithms.factorization_machines",
     "kmeans": "wildsage.algorithms.kmeans",
+    "knn": "wildsage.algorithms.knn",
     "linear-learner": "wildsage.algorithms.linear_learner",
     "randomcutforest": "wildsage.algorithms.randomcutforest",
     "xgboost": "wildsage.algorithms.xgboost",
