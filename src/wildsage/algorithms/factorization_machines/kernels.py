@@ -65,9 +65,11 @@ def group(
     for batch in range(len(batches) - 1):
         begin, end, first, seen = batch * size, min(count, (batch + 1) * size), features, filled
         for number in range(begin, end):
-            row, ahead = order[number], indptr[order[min(number + AHEAD, end - 1)]]
-            prefetch(indices, ahead)
-            prefetch(data, ahead)
+            prefetch(indptr, order[min(number + 2 * AHEAD, count - 1)])
+            row, ahead = order[number], indptr[order[min(number + AHEAD, count - 1)]]
+            for offset in (0, LINE - 1):
+                prefetch(indices, ahead + offset)
+                prefetch(data, ahead + offset)
             for entry in range(indptr[row], indptr[row + 1]):
                 feature = indices[entry]
                 slot = slots[feature]
