@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 V3 := .venv-v3/bin
+PARALLEL := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -22,10 +23,10 @@ types: .venv/test
 	$(BIN)/mypy
 
 unit: .venv/test
-	$(BIN)/python -m pytest -m "not acceptance"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not acceptance"
 
 acceptance: .venv/test .venv-v3/installed
-	$(BIN)/python -m pytest -m acceptance
+	$(BIN)/python -m pytest $(PARALLEL) -m acceptance
 
 docs: .venv/test
 	$(BIN)/python -m wildsage.docs
