@@ -29,6 +29,9 @@ from wildsage.contract.cluster import Cluster
 from wildsage.formats.matrix import SparseMatrix
 
 GROUPS = 8
+# Further passes take up more directions than were asked for: these cost arithmetic, one more pass
+# costs reading.
+FACTOR = 2
 # Directions weaker than this share of the strongest are noise of float32 products.
 NOISE = 1e-6
 
@@ -124,7 +127,7 @@ class Sketch:
         return np.zeros(self.width) if self.shift is None else self.shift.astype(np.float64)
 
     def _directions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The leading singular values and directions known so far, `size` of them at most."""
+        """The leading singular values and directions known so far."""
         mean, _ = self._agreed()
         if self._found is None:
             signs = self._signs[0][:, None, :], self._signs[1][:, None, :]
@@ -132,7 +135,7 @@ class Sketch:
             centred = self._sketch - apart * signs[0] - mean[:, None] * signs[1]
             centred = np.asarray(self.cluster.allreduce(centred))
             joined = centred.transpose(1, 0, 2).reshape(self.width, -1)
-            lengths, vectors = left_vectors(joined, self.size)
+            lengths, vectors = left_vectors(joined, FACTOR * self.size)
             # Each row stands in `size` sums.
             self._found = lengths / np.sqrt(self.size), vectors
         return self._found
@@ -172,9 +175,11 @@ class Sketch:
         if not basis.shape[1]:
             return
         core = basis.T @ powered
-        values, inner = leading((core + core.T) / 2, self.size)
+        values, inner = leading((core + core.T) / 2, basis.shape[1])
         sound = values > NOISE * values[0]
-        self._found = left_vectors(powered @ (inner[:, sound] / np.sqrt(values[sound])), self.size)
+        self._found = left_vectors(
+            powered @ (inner[:, sound] / np.sqrt(values[sound])), basis.shape[1]
+        )
 
 
 def _signs(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

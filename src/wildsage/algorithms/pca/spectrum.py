@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wildsage.algorithms.linear_learner.threads import one_blas_thread
+
 PARTIAL_FROM = 1000
 
 
@@ -27,10 +29,11 @@ class Spectrum:
 def leading(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues of a symmetric matrix, falling, and their vectors in columns."""
     size = len(matrix)
-    if size >= PARTIAL_FROM and 4 * count <= size:
-        values, vectors = _some(matrix, count)
+    if size < PARTIAL_FROM:
+        with one_blas_thread():
+            values, vectors = np.linalg.eigh(matrix)
     else:
-        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = _some(matrix, min(count, size))
     largest = slice(None, -count - 1, -1)
     return np.maximum(values[largest], 0), vectors[:, largest]
 

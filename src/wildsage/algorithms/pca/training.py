@@ -12,9 +12,10 @@ from wildsage.algorithms.pca.spectrum import Spectrum
 from wildsage.algorithms.rows import Features
 from wildsage.contract.cluster import Cluster
 
-# Sketch and refinement are three products with `size` vectors, covariances are half of one with as
-# many as there are features, and exact. Up to this many times `size` features they cost less.
-EXACT_FACTOR = 8
+# Sketch and refinement are products with `size`, and twice with 2 `size` vectors; covariances are
+# half of one with as many as there are features, and exact. Up to this many times `size` features
+# they cost less.
+EXACT_FACTOR = 10
 LEAST_EXTRA = 10
 
 
