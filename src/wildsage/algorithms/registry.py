@@ -15,6 +15,7 @@ ALGORITHMS: dict[str, str] = {
     "kmeans": "wildsage.algorithms.kmeans",
     "knn": "wildsage.algorithms.knn",
     "linear-learner": "wildsage.algorithms.linear_learner",
+    "pca": "wildsage.algorithms.pca",
     "randomcutforest": "wildsage.algorithms.randomcutforest",
     "xgboost": "wildsage.algorithms.xgboost",
 }
