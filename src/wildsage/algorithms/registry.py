@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wildsage.algorithms.base import Program
 
 ALGORITHMS: dict[str, str] = {
+    "blazingtext": "wildsage.algorithms.blazingtext",
     "factorization-machines": "wildsage.algorithms.factorization_machines",
     "kmeans": "wildsage.algorithms.kmeans",
     "knn": "wildsage.algorithms.knn",

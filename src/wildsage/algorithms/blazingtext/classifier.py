@@ -124,7 +124,8 @@ class TextClassifier(Estimator):
 
     def predict(self, texts: Iterable[str]) -> np.ndarray:
         """The most probable class of each text."""
-        found: np.ndarray = self.classes_[self.predict_proba(texts).argmax(axis=1)]
+        best = self.predict_proba(texts).argmax(axis=1)
+        found: np.ndarray = self.classes_[best]
         return found
 
     def top(

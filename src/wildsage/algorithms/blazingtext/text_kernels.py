@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wildsage.algorithms.blazingtext.simd import add_scaled, clear_row, dot_products, prefetch_row
-from wildsage.algorithms.blazingtext.word_kernels import advance, below, gather
+from wildsage.algorithms.blazingtext.word_kernels import advance, below, gather, hold, rate_at
 from wildsage.algorithms.compiling import compiled
 
 Array = Any
@@ -24,8 +24,7 @@ def classify(
     starts: Array,
     labels: Array,
     label_starts: Array,
-    begin: Any,
-    end: Any,
+    order: Array,
     inputs: Array,
     outputs: Array,
     classes: Any,
@@ -33,22 +32,21 @@ def classify(
     rate_end: Any,
     seed: Any,
 ) -> Any:
-    """Learn from the lines from `begin` to `end`; of several labels a line teaches one."""
+    """Learn from the lines in `order`; of several labels a line teaches one."""
     width = inputs.shape[1]
     blocks, size = width // 16, np.int64(width * 4)
     work = np.zeros((2, width), np.float32)
     scores = np.zeros(len(outputs), np.float32)
-    bag = np.zeros(longest(starts, begin, end), np.int64)
+    bag = np.zeros(longest(starts, order), np.int64)
     state = np.uint64(seed)
     first, hidden = np.int64(inputs.ctypes.data), np.int64(work.ctypes.data)
-    total = np.float32(max(1, starts[end] - starts[begin]))
-    for line in range(begin, end):
+    for number in range(len(order)):
+        line = order[number]
         count = starts[line + 1] - starts[line]
         choices = label_starts[line + 1] - label_starts[line]
         if count == 0 or choices == 0:
             continue
-        share = np.float32(starts[line] - starts[begin]) / total
-        rate = np.float32(rate_begin + (rate_end - rate_begin) * share)
+        rate = rate_at(number / len(order), rate_begin, rate_end)
         state = advance(state)
         label = labels[label_starts[line] + below(state, choices)]
         for i in range(count):
@@ -56,26 +54,28 @@ def classify(
             if i < 8:
                 prefetch_row(bag[i], blocks)
         gather(bag, count, hidden, blocks)
-        score_labels(hidden, outputs, scores, classes)
+        score_labels(hidden, outputs, scores)
+        as_chances(scores, classes)
         step = rate / np.float32(count)
         gradient = hidden + size
         update_labels(hidden, gradient, outputs, scores, classes, label, rate, step)
         for i in range(count):
             add_scaled(bag[i], (gradient,), (np.float32(1.0),), blocks)
+    hold(work[0])
     return state
 
 
 @compiled
-def longest(starts: Array, begin: Any, end: Any) -> Any:
+def longest(starts: Array, order: Array) -> Any:
     most = 1
-    for line in range(begin, end):
+    for line in order:
         most = max(most, starts[line + 1] - starts[line])
     return most
 
 
 @compiled
-def score_labels(hidden: Any, outputs: Array, scores: Array, classes: Any) -> None:
-    """The probability of each label; `outputs` has a multiple of `GROUP` rows."""
+def score_labels(hidden: Any, outputs: Array, scores: Array) -> None:
+    """The score of each label; `outputs` has a multiple of `GROUP` rows."""
     width = outputs.shape[1]
     blocks, size = width // 16, np.int64(width * 4)
     row = np.int64(outputs.ctypes.data)
@@ -85,6 +85,11 @@ def score_labels(hidden: Any, outputs: Array, scores: Array, classes: Any) -> No
         scores[label], scores[label + 1] = found[0], found[1]
         scores[label + 2], scores[label + 3] = found[2], found[3]
         row += GROUP * size
+
+
+@compiled
+def as_chances(scores: Array, classes: Any) -> None:
+    """Scores become probabilities; those behind the last label zeros."""
     highest = scores[0]
     for label in range(classes):
         highest = max(highest, scores[label])
@@ -92,7 +97,7 @@ def score_labels(hidden: Any, outputs: Array, scores: Array, classes: Any) -> No
     for label in range(classes):
         scores[label] = np.exp(scores[label] - highest)
         total += scores[label]
-    for label in range(len(outputs)):
+    for label in range(len(scores)):
         scores[label] = scores[label] / total if label < classes else np.float32(0.0)
 
 
@@ -123,3 +128,32 @@ def update_labels(
                 move = -scores[first + number] * rate
                 add_scaled(row + number * size, (hidden,), (move,), blocks)
         row += GROUP * size
+
+
+@compiled
+def score_lines(
+    features: Array, rows: Array, starts: Array, inputs: Array, outputs: Array, result: Array
+) -> None:
+    """Each line's scores; `rows` tells a feature's row, -1 for one that has none."""
+    width = inputs.shape[1]
+    blocks, size = width // 16, np.int64(width * 4)
+    mean = np.zeros(width, np.float32)
+    base, hidden = np.int64(inputs.ctypes.data), np.int64(mean.ctypes.data)
+    most = 1
+    for line in range(len(result)):
+        most = max(most, starts[line + 1] - starts[line])
+    bag = np.zeros(most, np.int64)
+    for line in range(len(result)):
+        known = 0
+        for i in range(starts[line], starts[line + 1]):
+            row = rows[features[i]]
+            if row >= 0:
+                bag[known] = base + row * size
+                known += 1
+        if known > 0:
+            gather(bag, known, hidden, blocks)
+            share = np.float32(known) / np.float32(starts[line + 1] - starts[line])
+            score_labels(hidden, outputs, result[line])
+            for label in range(result.shape[1]):
+                result[line, label] *= share
+    hold(mean)

@@ -14,9 +14,10 @@ from wildsage.algorithms.blazingtext.dictionary import Bags, Dictionary
 from wildsage.algorithms.blazingtext.fasttext import Rows
 from wildsage.algorithms.blazingtext.simd import padded_zeros
 from wildsage.algorithms.blazingtext.threads import run_pieces, seed_of, thread_count
-from wildsage.algorithms.blazingtext.word_training import LEAST_RATE, REPORTS, Progress, mean_rows
+from wildsage.algorithms.blazingtext.word_training import LEAST_RATE, REPORTS, Progress
 
 PREDICTION_BLOCK = 4096  # lines
+LARGEST_PIECE = 50_000_000  # features
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class TextTraining:
         self.dictionary, self.settings, self.validation = dictionary, settings, validation
         self.stopping, self.listener = stopping, listener or Listener()
         self.bags = bags
-        self.row_numbers, self.features = _compact(bags.features, dictionary.rows)
+        self.row_numbers, self.places = _occurring(bags.features, dictionary.rows)
+        self.features = self.places[bags.features]
         rng = np.random.default_rng(settings.seed)
         width, classes = settings.vector_dim, len(dictionary.labels)
         self.inputs = padded_zeros(len(self.row_numbers), width)
@@ -93,19 +95,18 @@ class TextTraining:
             self.inputs, self.outputs = kept
 
     def _epoch(self, epoch: int) -> bool:
-        """One pass, in pieces; whether it came to its end."""
-        settings, starts = self.settings, self.bags.starts
-        total = max(1, int(starts[-1]))
-        threads = thread_count(settings.threads, total * settings.epochs)
-        pieces = max(1, math.ceil(REPORTS / settings.epochs), math.ceil(total / 50_000_000))
-        cuts = np.searchsorted(starts, np.linspace(0, total, pieces + 1)).tolist()
-        cuts[0], cuts[-1] = 0, len(self.bags)
+        """One pass in an order of its own, in pieces; whether it came to its end."""
+        settings, lines = self.settings, len(self.bags)
+        features = int(self.bags.starts[-1])
+        threads = thread_count(settings.threads, features * settings.epochs)
+        order = np.random.default_rng((settings.seed, epoch)).permutation(lines)
+        pieces = max(1, math.ceil(REPORTS / settings.epochs), math.ceil(features / LARGEST_PIECE))
+        cuts = np.linspace(0, lines, pieces + 1).astype(np.int64).tolist()
         for number, (begin, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
-            self._piece(epoch, number, begin, end, threads)
-            done = epoch * total + int(starts[end])
-            share = done / (settings.epochs * total)
+            self._piece((epoch, number), order, (begin, end), threads)
+            share = (epoch * lines + end) / (settings.epochs * lines)
             seconds = clock.monotonic() - self._started
-            words = done * self.dictionary.tokens // total
+            words = int(share * settings.epochs * self.dictionary.tokens)
             self.listener.progress(Progress(self._rate(share), share, words, seconds))
             if self.stopping():
                 return False
@@ -114,29 +115,29 @@ class TextTraining:
     def _rate(self, share: float) -> float:
         return self.settings.learning_rate * max(1 - share, LEAST_RATE)
 
-    def _piece(self, epoch: int, number: int, begin: int, end: int, threads: int) -> None:
-        starts, settings = self.bags.starts, self.settings
-        total, done = max(1, settings.epochs * int(starts[-1])), epoch * int(starts[-1])
-        first = self._rate((done + int(starts[begin])) / total)
-        last = self._rate((done + int(starts[end])) / total)
+    def _piece(
+        self, place: tuple[int, int], order: np.ndarray, span: tuple[int, int], threads: int
+    ) -> None:
+        bags, settings = self.bags, self.settings
+        shares = ((place[0] * len(bags) + at) / (settings.epochs * len(bags)) for at in span)
+        first, last = map(self._rate, shares)
 
         def work(begin: int, end: int, thread: int) -> None:
             kernels.classify(
                 self.features,
-                starts,
-                self.bags.labels,
-                self.bags.label_starts,
-                begin,
-                end,
+                bags.starts,
+                bags.labels,
+                bags.label_starts,
+                order[begin:end],
                 self.inputs,
                 self.outputs,
                 len(self.dictionary.labels),
                 first,
                 last,
-                seed_of(settings.seed, epoch, number, thread),
+                seed_of(settings.seed, *place, thread),
             )
 
-        run_pieces(work, begin, end, threads)
+        run_pieces(work, *span, threads)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -146,15 +147,9 @@ class TextTraining:
 
     def scores(self, features: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """The labels' scores for lines given in the dictionary's features; unseen ones are zero."""
-        rows = np.minimum(np.searchsorted(self.row_numbers, features), len(self.row_numbers) - 1)
-        known = self.row_numbers[rows] == features
-        hidden = np.zeros((len(starts) - 1, self.inputs.shape[1]), np.float32)
-        counts = np.diff(starts)
-        kept = np.concatenate([[0], np.cumsum(known)])[starts]
-        hidden = mean_rows(self.inputs, rows[known], kept)
-        hidden *= (np.diff(kept) / np.maximum(counts, 1)).astype(np.float32)[:, None]
-        scored: np.ndarray = hidden @ self.outputs[: len(self.dictionary.labels)].T
-        return scored
+        result = np.zeros((len(starts) - 1, len(self.outputs)), np.float32)
+        kernels.score_lines(features, self.places, starts, self.inputs, self.outputs, result)
+        return result[:, : len(self.dictionary.labels)]
 
     def input_rows(self) -> Rows:
         return Rows(self.dictionary.rows, self.row_numbers, self.inputs)
@@ -163,13 +158,13 @@ class TextTraining:
         return self.outputs[: len(self.dictionary.labels), : self.settings.vector_dim]
 
 
-def _compact(features: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """The features that occur, and the same features as places among them."""
+def _occurring(features: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The features that occur, and each feature's place among them, -1 where it does not."""
     seen = np.zeros(rows, bool)
     seen[features] = True
-    numbers = np.flatnonzero(seen)
     places = np.cumsum(seen, dtype=np.int32) - np.int32(1)
-    return numbers, places[features]
+    places[~seen] = -1
+    return np.flatnonzero(seen), places
 
 
 def accuracy(score: Callable[[np.ndarray, np.ndarray], np.ndarray], bags: Bags) -> float:

@@ -86,6 +86,17 @@ def next_sentence(tokens: Array, begin: Any, keep: Array, state: Any, sentence: 
     return position, length, state
 
 
+@compiled
+def rate_at(share: Any, begin: Any, end: Any) -> Any:
+    return np.float32(begin + (end - begin) * share)
+
+
+@compiled
+def hold(buffer: Array) -> None:
+    """Keeps an array that is used by its address until here: its last use by name frees it."""
+    buffer[0] = np.float32(0.0)
+
+
 # --- skip-gram -----------------------------------------------------------------------------------
 
 
@@ -123,8 +134,7 @@ def skipgram(
     )
     while position < len(tokens):
         position, length, state = next_sentence(tokens, position, keep, state, sentence)
-        share = np.float32(position) / np.float32(len(tokens))
-        rate = np.float32(rate_begin + (rate_end - rate_begin) * share)
+        rate = rate_at(position / len(tokens), rate_begin, rate_end)
         for center in range(length):
             state = advance(state)
             reach = 1 + below(state, window)
@@ -149,6 +159,7 @@ def skipgram(
                 update_window(
                     contexts, count, targets, drawn, copies, scores, none, blocks, table, rate
                 )
+    hold(empty)
     return state
 
 
@@ -386,15 +397,14 @@ def bags(
     width = inputs.shape[1]
     blocks, size = width // 16, np.int64(width * 4)
     work = np.zeros((3, width), np.float32)
-    targets = np.zeros(2 * window + negatives + 2 * GROUP, np.int64)
+    targets = np.zeros(2 * window + (window + 1) * negatives + GROUP, np.int64)
     bag = np.zeros(2 * window * most_rows(starts) + 4, np.int64)
     sentence = np.zeros(LONGEST_SENTENCE, np.int32)
     state, position = np.uint64(seed), 0
     second, hidden = np.int64(outputs.ctypes.data), np.int64(work.ctypes.data)
     while position < len(tokens):
         position, length, state = next_sentence(tokens, position, keep, state, sentence)
-        share = np.float32(position) / np.float32(len(tokens))
-        rate = np.float32(rate_begin + (rate_end - rate_begin) * share)
+        rate = rate_at(position / len(tokens), rate_begin, rate_end)
         for center in range(length):
             state = advance(state)
             reach = 1 + below(state, window)
@@ -405,7 +415,8 @@ def bags(
                 cbow, sentence, center, begin, end, inputs, outputs, rows, starts, bag, targets
             )
             drawn = positives
-            for _ in range(negatives):
+            rounds = (positives + 1) // 2
+            for _ in range(rounds * negatives):
                 state = advance(state)
                 sample = second + draw_word(state, chances, aliases) * size
                 if not contains(targets, positives, sample):
@@ -413,13 +424,14 @@ def bags(
                     prefetch_row(sample, blocks)
                     drawn += 1
             gather(bag, count, hidden, blocks)
-            weight = np.float32(positives)
+            weight = np.float32(positives / rounds)
             gradient, none = hidden + size, hidden + 2 * size
             update_targets(
                 hidden, gradient, targets, positives, drawn, none, blocks, table, rate, weight
             )
             for i in range(count):
                 add_scaled(bag[i], (gradient,), (np.float32(1.0),), blocks)
+    hold(work[0])
     return state
 
 
