@@ -65,7 +65,8 @@ def middle(block: Features) -> np.ndarray:
 
 def total_of(block: np.ndarray) -> np.ndarray:
     """The sum of the rows."""
-    return np.ones(len(block), np.float32) @ block
+    total: np.ndarray = np.ones(len(block), np.float32) @ block
+    return total
 
 
 def squares_of(block: np.ndarray) -> float:
