@@ -17,7 +17,7 @@ from wildsage.algorithms.linear_learner.calibration import (
 from wildsage.algorithms.linear_learner.losses import Loss
 from wildsage.algorithms.linear_learner.scaling import Scaler, product
 from wildsage.algorithms.linear_learner.sources import Source
-from wildsage.algorithms.linear_learner.threads import threaded
+from wildsage.algorithms.threads import threaded
 
 Array = NDArray[Any]
 SCORES_AT_ONCE = 1 << 18

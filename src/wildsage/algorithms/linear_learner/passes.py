@@ -13,7 +13,7 @@ from wildsage.algorithms.linear_learner.evaluation import rows_at_once
 from wildsage.algorithms.linear_learner.preparation import Plan
 from wildsage.algorithms.linear_learner.scaling import product, transposed_product
 from wildsage.algorithms.linear_learner.sources import Block
-from wildsage.algorithms.linear_learner.threads import threaded
+from wildsage.algorithms.threads import threaded
 from wildsage.contract.cluster import Cluster
 
 Array = NDArray[Any]

@@ -12,7 +12,7 @@ from wildsage.algorithms.linear_learner.optimizers import setting
 from wildsage.algorithms.linear_learner.passes import Sums, full_pass
 from wildsage.algorithms.linear_learner.preparation import Plan
 from wildsage.algorithms.linear_learner.solvers import Lbfgs, Newton, Solver
-from wildsage.algorithms.linear_learner.threads import threaded
+from wildsage.algorithms.threads import threaded
 from wildsage.contract.cluster import Cluster
 from wildsage.formats.matrix import SparseMatrix
 

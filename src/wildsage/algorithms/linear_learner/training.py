@@ -36,7 +36,7 @@ from wildsage.algorithms.linear_learner.preparation import (
 )
 from wildsage.algorithms.linear_learner.second_order import Stage, make_stage
 from wildsage.algorithms.linear_learner.sources import Block, MemorySource, Source, folds
-from wildsage.algorithms.linear_learner.threads import one_blas_thread
+from wildsage.algorithms.threads import one_blas_thread
 from wildsage.contract.cluster import Cluster
 
 Array = NDArray[Any]

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from wildsage.algorithms.linear_learner.threads import one_blas_thread, threaded
 from wildsage.algorithms.rows import Features
+from wildsage.algorithms.threads import one_blas_thread, threaded
 from wildsage.formats.matrix import SparseMatrix
 
 BLOCK_ROWS = 1024

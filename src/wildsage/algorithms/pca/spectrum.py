@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wildsage.algorithms.linear_learner.threads import one_blas_thread
+from wildsage.algorithms.threads import one_blas_thread
 
 PARTIAL_FROM = 1000
 
