@@ -13,7 +13,7 @@ import numpy as np
 from wildsage.algorithms.knn.library import faiss
 
 # From so many queries a list on, on average, lists are gone through one by one.
-_QUERIES_PER_LIST = 8
+_QUERIES_PER_LIST = 4
 _BLOCK_QUERIES = 16384
 
 
