@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import resource
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.harness import compare, peak_memory, table
+from benchmarks.harness import compare, table
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.factorization_machines import FactorizationMachines
@@ -52,10 +55,32 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.peak:
+        return _print_peak(arguments)
     for title in POPULARITY:
         _benchmark_clicks(title, arguments)
     _benchmark_job(arguments)
-    _benchmark_movielens(arguments)
+    return _benchmark_movielens(arguments)
+
+
+def _peak(arguments: argparse.Namespace, *which: str) -> float:
+    """MiB that a contender takes beside the data, in a process of its own."""
+    options = ["--rows", str(arguments.rows), "--epochs", str(arguments.epochs), "--peak", *which]
+    command = [sys.executable, "-m", "benchmarks.algorithms.factorization_machines", *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def _print_peak(arguments: argparse.Namespace) -> None:
+    title, name = arguments.peak
+    if title == "job":
+        contenders = _job_contenders(*_records(arguments.rows), arguments.epochs)
+    else:
+        columns, labels, _ = clicks(arguments.rows, POPULARITY[title])
+        contenders = _contenders(title, (columns, labels), arguments)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    contenders[name]()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 # --- clicks --------------------------------------------------------------------------------------
@@ -96,7 +121,7 @@ def _benchmark_clicks(title: str, arguments: argparse.Namespace) -> None:
         result.quality["AUC"] = auc(test[1], result.result(test[0]))
         result.quality["rows/s"] = len(train[1]) * arguments.epochs / result.wall
         result.quality["rows/CPU-s"] = len(train[1]) * arguments.epochs / result.cpu
-        result.peak_mib = peak_memory(contenders[result.name])
+        result.peak_mib = _peak(arguments, title, result.name)
     best = auc(test[1], scores[:held])
     name = f"clicks, {title}: {len(train[1])} x {WIDTH}, {arguments.epochs} epochs"
     print(table(f"{name} (AUC of the true scores: {best:.4f})", *results), flush=True)
@@ -182,19 +207,30 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _benchmark_job(arguments: argparse.Namespace) -> None:
-    columns, labels, _ = clicks(arguments.rows, POPULARITY["popular"])
-    rows = one_hot(columns)
-    content = recordio.encode(rows, labels)
-    contenders: dict[str, Callable[[], Any]] = {
-        "job": lambda: _job(content, arguments.epochs),
-        "fit in memory": lambda: fit_ours(rows, labels, RATES["popular"][0], arguments.epochs),
-    }
-    results = compare(contenders, rounds=arguments.rounds)
+    content, rows, labels = _records(arguments.rows)
+    results = compare(
+        _job_contenders(content, rows, labels, arguments.epochs), rounds=arguments.rounds
+    )
     for result in results:
         result.quality["rows/s"] = len(labels) * arguments.epochs / result.wall
-        result.peak_mib = peak_memory(contenders[result.name])
+        result.peak_mib = _peak(arguments, "job", result.name)
     title = f"the whole job: {len(content) >> 20} MiB of records, {arguments.epochs} epochs"
     print(table(title, *results), flush=True)
+
+
+def _records(count: int) -> tuple[bytes, SparseMatrix, np.ndarray]:
+    columns, labels, _ = clicks(count, POPULARITY["popular"])
+    rows = one_hot(columns)
+    return recordio.encode(rows, labels), rows, labels
+
+
+def _job_contenders(
+    content: bytes, rows: SparseMatrix, labels: np.ndarray, epochs: int
+) -> dict[str, Callable[[], Any]]:
+    return {
+        "job": lambda: _job(content, epochs),
+        "fit in memory": lambda: fit_ours(rows, labels, RATES["popular"][0], epochs),
+    }
 
 
 def _job(content: bytes, epochs: int) -> None:
@@ -273,6 +309,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="leave out torch's small batches")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--movielens", help="the folder of ml-100k.inter")
     return parser.parse_args()
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, str] = {
     "blazingtext": "wildsage.algorithms.blazingtext",
     "factorization-machines": "wildsage.algorithms.factorization_machines",
+    "ipinsights": "wildsage.algorithms.ipinsights",
     "kmeans": "wildsage.algorithms.kmeans",
     "knn": "wildsage.algorithms.knn",
     "linear-learner": "wildsage.algorithms.linear_learner",

@@ -17,8 +17,9 @@ from algorithms.factorization_machines.helpers_machines import (
     interacting,
     score,
 )
+from wildsage.algorithms.background import ahead
 from wildsage.algorithms.factorization_machines import kernels
-from wildsage.algorithms.factorization_machines.batches import Assembler, DenseRun, Run, ahead
+from wildsage.algorithms.factorization_machines.batches import Assembler, DenseRun, Run
 from wildsage.algorithms.factorization_machines.model import FactorizationModel
 from wildsage.algorithms.factorization_machines.training import Trainer, fast_scores
 from wildsage.contract.cluster import Cluster

@@ -1,16 +1,14 @@
 """From rows to runs of mini-batches: shuffled, and grouped by feature where they are sparse.
 
 Rows are shuffled within what is at hand: all of them when they are in memory, a block of some
-megabytes when they stream by. The work is done in a thread of its own (`ahead`), a run ahead of the
-training.
+megabytes when they stream by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,6 @@ from wildsage.algorithms.rows import Batch, Features, stack
 from wildsage.formats.matrix import SparseMatrix
 
 Array = NDArray[Any]
-Item = TypeVar("Item")
 
 RUN_BYTES = 16 << 20
 KEPT_BYTES = 256 << 20
@@ -177,13 +174,3 @@ class Rows:
             else:
                 self.kept = []
             yield piece
-
-
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each made in another thread while the one before it is in use."""
-    end: Any = object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wildsage.algorithms.background import ahead
 from wildsage.algorithms.factorization_machines import kernels
-from wildsage.algorithms.factorization_machines.batches import DenseRun, GroupedRun, Run, ahead
+from wildsage.algorithms.factorization_machines.batches import DenseRun, GroupedRun, Run
 from wildsage.algorithms.factorization_machines.metrics import CLASSIFIER
 from wildsage.algorithms.factorization_machines.model import FactorizationModel
 from wildsage.algorithms.rows import Batch, Features
