@@ -16,6 +16,7 @@ ALGORITHMS: dict[str, str] = {
     "ipinsights": "wildsage.algorithms.ipinsights",
     "kmeans": "wildsage.algorithms.kmeans",
     "knn": "wildsage.algorithms.knn",
+    "lda": "wildsage.algorithms.lda",
     "linear-learner": "wildsage.algorithms.linear_learner",
     "pca": "wildsage.algorithms.pca",
     "randomcutforest": "wildsage.algorithms.randomcutforest",
