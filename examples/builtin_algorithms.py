@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import sagemaker
 from sagemaker import image_uris
+from sagemaker.amazon.amazon_estimator import RecordSet
 from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Estimator
 from sagemaker.inputs import TrainingInput
@@ -42,6 +43,13 @@ def ask(estimator, rows, **options):
 def upload(text, key, content_type):
     uri = session.upload_string_as_file_body(text, session.default_bucket(), f"examples/{key}")
     return TrainingInput(uri, content_type=content_type)
+
+
+def record_set(lines, key, feature_dim):
+    """Lines of text as the estimator classes of the SDK take them."""
+    body = "\n".join(lines)
+    uri = session.upload_string_as_file_body(body, session.default_bucket(), f"examples/{key}")
+    return RecordSet(uri, num_records=len(lines), feature_dim=feature_dim, s3_data_type="S3Prefix")
 
 
 def digits():
@@ -112,8 +120,7 @@ def ipinsights():
     estimator = sagemaker.IPInsights(
         **FLEET, num_entity_vectors=1000, vector_dim=16, epochs=10, learning_rate=0.01
     )
-    train = upload("\n".join(visits(users, home[users])), "ips.csv", "text/csv")
-    estimator.fit({"train": train})
+    estimator.fit(record_set(visits(users, home[users]), "ips.csv", feature_dim=2))
     users, others = random.integers(0, 50, 500), random.integers(0, 50, 500)
     lines = visits(users, home[users]) + visits(users, home[others])
     answers = ask(estimator, [line.split(",") for line in lines])
@@ -195,8 +202,7 @@ def object2vec():
         mini_batch_size=64,
         num_classes=2,
     )
-    train = upload("\n".join(lines), "pairs.jsonl", "application/jsonlines")
-    estimator.fit({"train": train})
+    estimator.fit(record_set(lines, "pairs.jsonl", feature_dim=2))
     asked = {"instances": [{"in0": [int(a)], "in1": [int(b)]} for a, b in zip(left, right)]}  # noqa: B905
     answers = ask(estimator, asked, serializer=JSONSerializer(), deserializer=JSONDeserializer())
     predicted = [np.argmax(p["scores"]) for p in answers["predictions"]]

@@ -13,3 +13,9 @@ from wildsage.algorithms import checks, registry
 @pytest.mark.parametrize("name", registry.ALGORITHMS)
 def test_contract(name: str, check: Callable[[str], None]) -> None:
     check(name)
+
+
+@pytest.mark.parametrize("name", ["ipinsights", "object2vec"])
+def test_what_the_sdk_always_sends_is_taken(name: str) -> None:
+    spec, given = registry.spec(name), dict(checks.example_of(name).hyperparameters)
+    assert "feature_dim" not in spec.validate({**given, "feature_dim": "2"})

@@ -384,10 +384,13 @@ class AlgorithmSpec:
     announces_configuration: bool = True
     # The answer has the request's content type, whatever Accept says.
     answers_in_kind: bool = False
+    # Hyperparameters that the SDK's estimator class always sends and the algorithm has no use for.
+    ignored: tuple[str, ...] = ()
 
     def validate(self, raw: Mapping[str, str]) -> dict[str, Any]:
         """Typed hyperparameters with defaults filled in; raises ClientError with AWS's texts."""
         declared = {parameter.name: parameter for parameter in self.hyperparameters}
+        raw = {name: text for name, text in raw.items() if name not in self.ignored}
         self._refuse_unexpected([name for name in raw if name not in declared and name[:1] != "_"])
         self._require([p.name for p in self.hyperparameters if p.required and p.name not in raw])
         values = {name: copy(parameter.default) for name, parameter in declared.items()}

@@ -71,6 +71,7 @@ SPEC = AlgorithmSpec(
     image_names=("ipinsights",),
     log_name="AWS/IPInsights",
     paper="Mikolov et al., Distributed Representations of Words and Phrases, NeurIPS 2013",
+    ignored=("feature_dim",),
     hyperparameters=(
         Integer(
             "num_entity_vectors",

@@ -332,6 +332,7 @@ SPEC = AlgorithmSpec(
     image_names=("object2vec",),
     log_name="AWS/Object2Vec",
     paper="Conneau et al., Supervised Learning of Universal Sentence Representations, EMNLP 2017",
+    ignored=("feature_dim",),
     hyperparameters=(*_encoder(0), *_encoder(1), *_SHARED),
     channels=(
         Channel("train", (JSONLINES,), ("File",), required=True, default_content_type=JSONLINES),
