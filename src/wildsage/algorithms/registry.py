@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, str] = {
     "blazingtext": "wildsage.algorithms.blazingtext",
     "factorization-machines": "wildsage.algorithms.factorization_machines",
+    "forecasting-deepar": "wildsage.algorithms.forecasting_deepar",
     "ipinsights": "wildsage.algorithms.ipinsights",
     "kmeans": "wildsage.algorithms.kmeans",
     "knn": "wildsage.algorithms.knn",
