@@ -19,6 +19,8 @@ ALGORITHMS: dict[str, str] = {
     "knn": "wildsage.algorithms.knn",
     "lda": "wildsage.algorithms.lda",
     "linear-learner": "wildsage.algorithms.linear_learner",
+    "ntm": "wildsage.algorithms.ntm",
+    "object2vec": "wildsage.algorithms.object2vec",
     "pca": "wildsage.algorithms.pca",
     "randomcutforest": "wildsage.algorithms.randomcutforest",
     "xgboost": "wildsage.algorithms.xgboost",
