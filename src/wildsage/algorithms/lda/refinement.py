@@ -27,6 +27,7 @@ EXTRA_PASSES = 2  # before the extra topics are merged
 FORGETTING = 0.6  # the exponent of the first pass's step sizes
 DRAWN_WORK = 2e6  # words x topics that are drawn to fit the prior
 MOST_DRAWS = 200
+THREADED_WORK = 100_000  # words x topics of a step: below it threads cost more than they give
 ETA_ENTRIES = 500_000
 LEAST_PRIOR = 1e-4
 FIRST_ETA = 0.05
@@ -73,6 +74,8 @@ class Refinement:
     def start(self, topics: np.ndarray, step: int) -> None:
         """Begin with topics (words x topics, columns sum to one), `step` documents a step."""
         self._sizes = step
+        drawn = np.minimum(self.corpus.counts, MOST_DRAWS).sum(dtype=np.float64)
+        self.draws = max(1.0, float(drawn)) / len(self.corpus)
         weights = self.corpus.counts.sum(dtype=np.float64) * self.alpha / self.alpha.sum()
         self._take_over(topics * weights)
 
@@ -145,7 +148,8 @@ class Refinement:
             topics *= heights
             return expected(part.documents, topics, prior, part.mixtures)
 
-        found = list(threaded(infer, parts))
+        words = sum(len(part.documents.words) for part in parts)
+        found = list((threaded if words * self.topics > THREADED_WORK else map)(infer, parts))
         self._shrink(1 - rate)
         weight = rate * len(self.corpus) / documents
         for part, sums in zip(parts, found, strict=True):
@@ -197,8 +201,7 @@ class Refinement:
 
     def _some_documents(self) -> slice:
         """A run of documents that can be drawn in the time there is, from a random place."""
-        words = len(self.corpus.words) / len(self.corpus)
-        count = min(len(self.corpus), max(100, int(DRAWN_WORK / (words * self.topics))))
+        count = min(len(self.corpus), max(100, int(DRAWN_WORK / (self.draws * self.topics))))
         begin = int(self.rng.integers(len(self.corpus) - count + 1))
         return slice(begin, begin + count)
 
@@ -206,7 +209,8 @@ class Refinement:
         """The same for the topics' common prior on words, on some of the words."""
         words = self.corpus.vocabulary
         stride = max(1, words * self.topics // ETA_ENTRIES)
-        counts = np.maximum(self.word_counts()[::stride].astype(np.float64), 0)
+        # Whole counts, as draws would be: shares of a word would make this prior too large, too.
+        counts = np.rint(np.maximum(self.word_counts()[::stride], 0)).astype(np.float64)
         if words == 1:
             return
         totals = self.totals[: self.topics, None]
