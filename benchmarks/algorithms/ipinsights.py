@@ -229,15 +229,15 @@ def fit_word2vec(train: Pairs, width: int) -> Callable[..., np.ndarray]:
         sentences, vector_size=width, sg=1, negative=5, min_count=1, window=5, epochs=EPOCHS,
         workers=2, seed=0,
     )  # fmt: skip
-    vectors = model.wv
+    places, vectors = model.wv.key_to_index, model.wv.get_normed_vectors()
 
     def score(who: np.ndarray, where: np.ndarray) -> np.ndarray:
-        found = np.empty(len(who))
-        for number, (user, address) in enumerate(zip(who.tolist(), where.tolist(), strict=True)):
-            own, *prefixes = sentence(user, address)
-            known = [prefix for prefix in prefixes if prefix in vectors]
-            near = [float(vectors.similarity(own, p)) for p in known] if own in vectors else []
-            found[number] = np.mean(near) if near else -1.0
+        found = np.full(len(who), -1.0)
+        for number, pair in enumerate(zip(who.tolist(), where.tolist(), strict=True)):
+            own, *prefixes = (places.get(word, -1) for word in sentence(*pair))
+            known = [place for place in prefixes if place >= 0]
+            if own >= 0 and known:
+                found[number] = float((vectors[known] @ vectors[own]).mean())
         return found
 
     return score
