@@ -97,6 +97,8 @@ class LDAModel:
     def __init__(self, alpha: np.ndarray, beta: np.ndarray) -> None:
         self.feature_dim = int(beta.shape[1])
         self._estimator = LDA.from_topics(alpha, beta)
+        # Has the compiled code loaded before the first request comes.
+        self._estimator.transform(np.zeros((1, self.feature_dim), np.float32))
 
     def predict(self, batch: Batch, request: InferenceRequest) -> dict[str, np.ndarray]:
         return {"topic_mixture": self._estimator.transform(batch.features)}
