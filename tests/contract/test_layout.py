@@ -229,7 +229,9 @@ def test_gzip_is_unpacked_in_file_mode(ml: Path, tmp_path: Path) -> None:
     assert files(ml) == {"a.csv": b"1,2", "b": b"3"}
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"x" * 99)[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"not gzip", gzip.compress(b"x" * 99)[:-9]], ids=["text", "cut"]
+)
 def test_bad_gzip(ml: Path, tmp_path: Path, content: bytes) -> None:
     shelf = Shelf(tmp_path, {"d/a.gz": content})
     with pytest.raises(DataError, match="Failed to unzip s3://b/d/a.gz"):

@@ -110,7 +110,9 @@ def test_a_model_server_that_never_answers_fails_after_its_limit(
     assert house.state("e").failure == UNHEALTHY
 
 
-@pytest.mark.parametrize("data", [b"not a tar", archive(answer="x" * 5000)[:60]])
+@pytest.mark.parametrize(
+    "data", [b"not a tar", archive(answer="x" * 5000)[:60]], ids=["text", "cut"]
+)
 def test_model_data_that_is_no_archive_fails_the_endpoint(house: World, data: bytes) -> None:
     house.model("m")
     house.put("m.tar.gz", data)
