@@ -25,7 +25,7 @@ from wildsage.algorithms.forecasting_deepar.windows import Cutter, Layout, Windo
 from wildsage.contract.cluster import Cluster
 
 LEAST_BATCHES = 10
-ROWS_PER_THREAD = 16
+ROWS_PER_THREAD = 32
 CLIP_NORM = 10.0
 WARM_UP_SHARE, WARM_UP_MOST = 0.05, 100
 LAST_RATE = 0.01

