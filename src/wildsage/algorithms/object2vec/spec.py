@@ -96,11 +96,19 @@ def _encoder(number: int) -> tuple[Hyperparameter, ...]:
             tunable=Tunable(1, 4),
             description="Layers; `auto`: 4 for `hcnn`, 1 for `bilstm`.",
         ),
+        *_token_embedding(number),
+    )
+
+
+def _token_embedding(number: int) -> tuple[Hyperparameter, ...]:
+    """How one side turns tokens into vectors."""
+    name, first = f"enc{number}", number == 0
+    return (
         Integer(
             f"{name}_token_embedding_dim",
             minimum=2,
             maximum=1000,
-            default=default(300),
+            default=300 if first else None,
             tunable=Tunable(5, 300),
             description="Size of a token's embedding.",
         ),
@@ -118,7 +126,7 @@ def _encoder(number: int) -> tuple[Hyperparameter, ...]:
         ),
         Boolean(
             f"{name}_freeze_pretrained_embedding",
-            default=default(True),
+            default=True if first else None,
             description="Leave pretrained embeddings as they are.",
         ),
     )
