@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from algorithms.forecasting_deepar.helpers_deepar import untrained
+from wildsage.algorithms.forecasting_deepar import windows
 from wildsage.algorithms.forecasting_deepar.forecasting import Forecaster
 from wildsage.algorithms.forecasting_deepar.series import Series
 from wildsage.algorithms.forecasting_deepar.weights import Weights
@@ -111,3 +112,13 @@ def test_a_model_survives_its_files(tmp_path: Path) -> None:
     one = Forecaster(weights).samples([_series(20)], 5)
     np.testing.assert_array_equal(Forecaster(loaded).samples([_series(20)], 5), one)
     assert str(loaded.layout.frequency) == "1D" and loaded.cardinality == [3]
+
+
+def test_far_apart_starts_need_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [_series(20, seed) for seed in range(2)]
+    series[1].start -= 500_000
+    forecasts = []
+    for limit in (2_000_000, 100):
+        monkeypatch.setattr(windows, "LARGEST_TABLE", limit)
+        forecasts.append(Forecaster(untrained()).samples(series, 5))
+    np.testing.assert_array_equal(forecasts[0], forecasts[1])

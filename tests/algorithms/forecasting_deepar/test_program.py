@@ -176,6 +176,19 @@ def test_hosts_train_one_model(tmp_path: Path, distribution: str) -> None:
             np.testing.assert_allclose(array, two.arrays[name], rtol=1e-2, atol=1e-3)
 
 
+def test_a_host_may_have_no_series(tmp_path: Path) -> None:
+    records = [
+        {**r, "cat": [1], "dynamic_feat": [[1.0] * len(r["target"])] * 2} for r in seasonal(6)
+    ]
+    gang = []
+    for number, part in enumerate((records, [])):
+        instance = Instance(tmp_path / str(number), dict(GIVEN), host=f"algo-{number + 1}")
+        instance.add_channel("train", lines(part), "json", distribution="ShardedByS3Key")
+        gang.append(instance)
+    run_gang(SPEC, gang)
+    assert Weights.load(gang[0].paths.model).cardinality == [2]
+
+
 def test_early_stopping(tmp_path: Path) -> None:
     changed = {"epochs": "50", "learning_rate": "1e-9", "early_stopping_patience": "1"}
     instance = _instance(tmp_path, lines(seasonal(8)), **changed)

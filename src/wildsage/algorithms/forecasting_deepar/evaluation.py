@@ -49,7 +49,7 @@ class Sums:
             "mean_absolute_QuantileLoss": float(losses.mean()),
             "mean_wQuantileLoss": float(weighted.mean()),
             **{
-                f"wQuantileLoss[{quantile:g}]": float(loss)
+                f"wQuantileLoss[{float(quantile)}]": float(loss)
                 for quantile, loss in zip(self.quantiles, weighted, strict=True)
             },
         }

@@ -145,7 +145,7 @@ class Panel:
             np.array([each.start for each in series], np.int64),
             np.array([each.cat[:cats] for each in series], np.int64).reshape(len(series), cats),
             np.ascontiguousarray(
-                np.concatenate(features) if features else np.empty((0, 0)), np.float32
+                np.concatenate(features) if features else np.empty((0, dynamics)), np.float32
             ),
             np.concatenate([[0], np.cumsum(spans, dtype=np.int64)]).astype(np.int64),
         )

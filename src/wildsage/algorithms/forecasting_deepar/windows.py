@@ -56,9 +56,9 @@ class Cutter:
     def __init__(self, panel: Panel, layout: Layout) -> None:
         self.panel = panel
         self.layout = layout
-        self._first = int(panel.starts.min(initial=0)) - layout.context
         ends = panel.starts + panel.lengths + layout.prediction
-        span = int(ends.max(initial=0)) - self._first + 1
+        self._first = int(panel.starts.min()) - layout.context if len(panel) else 0
+        span = int(ends.max()) - self._first + 1 if len(panel) else 0
         self._table: np.ndarray | None = None
         if span <= LARGEST_TABLE:
             ordinals = np.arange(self._first, self._first + span)
