@@ -45,51 +45,81 @@ def assign(
     scratch = np.empty(5 * stride, np.float32)
     fresh, total = scratch[stride : stride + width], scratch[2 * stride : 2 * stride + width]
     before = scratch[3 * stride : 3 * stride + width]
-    zero, least, one = np.float32(0), np.float32(1e-7), np.float32(1)
     for document in range(len(pointers) - 1):
         first, last = pointers[document], pointers[document + 1]
-        total[:] = zero
-        length = zero
-        for place in range(first, last):
-            row, share, count = topics[words[place]], shares[place - first], counts[place]
-            mass = zero
-            for topic in range(width):
-                value = row[topic] * (mixtures[document, topic] + prior[topic])
-                share[topic] = value
-                mass += value
-            scale = one / mass
-            length += count
-            for topic in range(width):
-                share[topic] *= scale
-                total[topic] += count * share[topic]
+        own_words, own_counts = words[first:last], counts[first:last]
+        total[:] = 0
+        length = _begin(own_words, own_counts, topics, mixtures[document], prior, shares, total)
         for _ in range(iterations):
             before[:] = total
-            for place in range(first, last):
-                row, share, count = topics[words[place]], shares[place - first], counts[place]
-                own = min(count, one)
-                mass = zero
-                for topic in range(width):
-                    others = max(total[topic] - own * share[topic], zero)
-                    value = row[topic] * (others + prior[topic])
-                    fresh[topic] = value
-                    mass += value
-                scale = one / max(mass, least * least)
-                for topic in range(width):
-                    value = fresh[topic] * scale
-                    total[topic] += count * (value - share[topic])
-                    share[topic] = value
-            moved = zero
+            _sweep(own_words, own_counts, topics, prior, shares, fresh, total)
+            moved = np.float32(0)
             for topic in range(width):
                 moved += abs(total[topic] - before[topic])
             if moved <= tolerance * length:
                 break
         if len(sums):
-            for place in range(first, last):
-                target, share, count = sums[words[place]], shares[place - first], counts[place]
+            for place in range(last - first):
+                target, share, count = sums[own_words[place]], shares[place], own_counts[place]
                 for topic in range(width):
                     target[topic] += count * share[topic]
         for topic in range(width):
-            mixtures[document, topic] = max(total[topic], zero)
+            mixtures[document, topic] = max(total[topic], np.float32(0))
+
+
+@compiled
+def _begin(
+    words: np.ndarray,
+    counts: np.ndarray,
+    topics: np.ndarray,
+    held: np.ndarray,
+    prior: np.ndarray,
+    shares: np.ndarray,
+    total: np.ndarray,
+) -> float:
+    """A document's first shares, out of what it was last found to hold; its length."""
+    length = np.float32(0)
+    for place in range(len(words)):
+        row, share, count = topics[words[place]], shares[place], counts[place]
+        mass = np.float32(0)
+        for topic in range(len(total)):
+            value = row[topic] * (held[topic] + prior[topic])
+            share[topic] = value
+            mass += value
+        scale = np.float32(1) / mass
+        length += count
+        for topic in range(len(total)):
+            share[topic] *= scale
+            total[topic] += count * share[topic]
+    return float(length)
+
+
+@compiled
+def _sweep(
+    words: np.ndarray,
+    counts: np.ndarray,
+    topics: np.ndarray,
+    prior: np.ndarray,
+    shares: np.ndarray,
+    fresh: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """One sweep over a document's words: each one's share of the topics, given the others'."""
+    zero, least, one = np.float32(0), np.float32(1e-30), np.float32(1)
+    for place in range(len(words)):
+        row, share, count = topics[words[place]], shares[place], counts[place]
+        own = min(count, one)
+        mass = zero
+        for topic in range(len(total)):
+            others = max(total[topic] - own * share[topic], zero)
+            value = row[topic] * (others + prior[topic])
+            fresh[topic] = value
+            mass += value
+        scale = one / max(mass, least)
+        for topic in range(len(total)):
+            value = fresh[topic] * scale
+            total[topic] += count * (value - share[topic])
+            share[topic] = value
 
 
 @compiled
