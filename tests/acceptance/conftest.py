@@ -36,7 +36,7 @@ def run_script(server: LocalServer) -> Run:
             env={**os.environ, **variables},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
 
     return run
