@@ -260,14 +260,19 @@ def merged(counts: np.ndarray, most: int) -> np.ndarray:
     The price of a pair is Ward's, between the square roots of the distributions (Hellinger's
     distance), which is close to what the likelihood loses.
     """
+    sizes = np.maximum(counts.sum(axis=0), 1e-12)
+    roots = np.sqrt(counts / sizes)
+    alike = roots.T @ roots
+    left = np.ones(len(sizes), bool)
     counts = counts.copy()
-    while counts.shape[1] > most:
-        sizes = np.maximum(counts.sum(axis=0), 1e-12)
-        roots = np.sqrt(counts / sizes)
-        apart = np.maximum(1 - roots.T @ roots, 0)
-        prices = apart * (sizes[:, None] * sizes / (sizes[:, None] + sizes))
+    while np.count_nonzero(left) > most:
+        prices = np.maximum(1 - alike, 0) * (sizes[:, None] * sizes / (sizes[:, None] + sizes))
         prices[np.tril_indices(len(prices))] = np.inf
+        prices[~left] = prices[:, ~left] = np.inf
         one, other = np.unravel_index(int(prices.argmin()), prices.shape)
+        left[other] = False
         counts[:, one] += counts[:, other]
-        counts = np.delete(counts, other, axis=1)
-    return counts
+        sizes[one] += sizes[other]
+        roots[:, one] = np.sqrt(counts[:, one] / sizes[one])
+        alike[one] = alike[:, one] = roots[:, one] @ roots
+    return counts[:, left]
