@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,9 +76,11 @@ def test_an_instance_does_not_see_the_home(lab: Lab, tmp_path: Path) -> None:
     secret = tmp_path / "home" / "secret"
     secret.parent.mkdir(parents=True)
     secret.write_text("x")
-    lab.run(f"import os; print(os.path.exists({str(secret)!r}), os.listdir('/tmp'))")
-    assert lab.lines() == ["False []"]
-    assert secret.exists()
+    with tempfile.NamedTemporaryFile(dir="/tmp") as theirs:
+        places = [str(secret), theirs.name]
+        lab.run(f"import os; print([os.path.exists(place) for place in {places}])")
+        assert lab.lines() == ["[False, False]"]
+        assert all(Path(place).exists() for place in places)
 
 
 @FULL
