@@ -158,6 +158,7 @@ def serving(app: Any) -> Iterator[int]:
     """A real server in a thread of this process, on a free port of 127.0.0.1."""
     config = uvicorn.Config(app, "127.0.0.1", 0, lifespan="off", log_config=None, access_log=False)
     server, sockets = uvicorn.Server(config), [config.bind_socket()]
+    sockets[0].listen(128)  # clients that come before the server is up wait
     thread = Thread(target=asyncio.run, args=(server.serve(sockets),), daemon=True)
     thread.start()
     try:
