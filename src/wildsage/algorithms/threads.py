@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,29 +52,60 @@ def threaded(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keeps NumPy's OpenBLAS to one thread; without effect where NumPy has another BLAS."""
-    library = _openblas()
-    if library is None:
-        yield
-        return
-    get, put = library
-    before = int(get())
-    put(1)
+    """Keeps the OpenBLAS libraries of NumPy and SciPy (which compiled code calls) to one thread.
+
+    Several threads may be in here at a time: the last one to leave puts back what the first found.
+    Without effect where NumPy and SciPy have another BLAS.
+    """
+    _enter()
     try:
         yield
     finally:
-        put(before)
+        _leave()
+
+
+_lock = threading.Lock()
+_inside = 0
+_before: list[int] = []
+
+
+def _enter() -> None:
+    global _inside, _before
+    with _lock:
+        if not _inside:
+            _before = [int(get()) for get, _ in _libraries()]
+            for _, put in _libraries():
+                put(1)
+        _inside += 1
+
+
+def _leave() -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if not _inside:
+            for (_, put), count in zip(_libraries(), _before, strict=True):
+                put(count)
 
 
 @cache
-def _openblas() -> tuple[Any, Any] | None:
-    """The functions that get and set the number of threads of the OpenBLAS in NumPy's wheel."""
-    folder = Path(np.__file__).parent.parent / "numpy.libs"
-    for path in folder.glob("*openblas*"):
-        library = ctypes.CDLL(str(path))
-        for prefix, suffix in (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "")):
-            get = getattr(library, f"{prefix}openblas_get_num_threads{suffix}", None)
-            put = getattr(library, f"{prefix}openblas_set_num_threads{suffix}", None)
-            if get is not None and put is not None:
-                return get, put
+def _libraries() -> list[tuple[Any, Any]]:
+    """The functions that get and set the threads of each OpenBLAS in the wheels' folders."""
+    found = []
+    for package in ("numpy", "scipy"):
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            folder = Path(spec.origin).parent.parent / f"{package}.libs"
+            paths = sorted(folder.glob("*openblas*"))
+            found += [pair for path in paths if (pair := _functions(path))]
+    return found
+
+
+def _functions(path: Path) -> tuple[Any, Any] | None:
+    library = ctypes.CDLL(str(path))
+    for prefix, suffix in (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "")):
+        get = getattr(library, f"{prefix}openblas_get_num_threads{suffix}", None)
+        put = getattr(library, f"{prefix}openblas_set_num_threads{suffix}", None)
+        if get is not None and put is not None:
+            return get, put
     return None

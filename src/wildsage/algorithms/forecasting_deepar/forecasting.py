@@ -14,9 +14,10 @@ import numpy as np
 
 from wildsage.algorithms.forecasting_deepar import kernels, names
 from wildsage.algorithms.forecasting_deepar.series import Panel, Series
-from wildsage.algorithms.forecasting_deepar.threads import one_thread_each, threaded
+from wildsage.algorithms.forecasting_deepar.threads import threaded
 from wildsage.algorithms.forecasting_deepar.weights import Weights
 from wildsage.algorithms.forecasting_deepar.windows import Cutter, Windows
+from wildsage.algorithms.threads import one_blas_thread
 
 PATHS_AT_ONCE = 1000
 SERIES_AT_ONCE = 512
@@ -55,7 +56,7 @@ class Forecaster:
             begin, members = chunk
             out[begin : begin + len(members)] = self._draw(members, paths)
 
-        with one_thread_each():
+        with one_blas_thread():
             threaded(work, chunks)
         return out
 

@@ -19,9 +19,10 @@ from wildsage.algorithms.forecasting_deepar.likelihoods import LIKELIHOODS
 from wildsage.algorithms.forecasting_deepar.names import OUTPUTS
 from wildsage.algorithms.forecasting_deepar.network import Network
 from wildsage.algorithms.forecasting_deepar.series import Panel
-from wildsage.algorithms.forecasting_deepar.threads import one_thread_each, processors, threaded
+from wildsage.algorithms.forecasting_deepar.threads import threaded
 from wildsage.algorithms.forecasting_deepar.weights import Weights
 from wildsage.algorithms.forecasting_deepar.windows import Cutter, Layout, Windows, available
+from wildsage.algorithms.threads import one_blas_thread, processors
 from wildsage.contract.cluster import Cluster
 
 LEAST_BATCHES = 10
@@ -147,7 +148,7 @@ class Training:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with one_thread_each():
+            with one_blas_thread():
                 for number in range(self.settings.epochs):
                     epoch = self._epoch(number, tell_batch)
                     epoch.is_best = best is None or epoch.loss < best.loss
