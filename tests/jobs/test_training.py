@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from jobs.helpers_jobs import (
     BUCKET,
     LEVEL,
     ROLE,
+    SCOPE,
     World,
     channel,
     request,
@@ -228,10 +230,33 @@ def test_hostile_keys_write_nothing(world: World, key: str) -> None:
     assert reason.startswith("ClientError: Data download failed:The key ")
 
 
-def test_a_missing_output_bucket_is_told(world: World) -> None:
-    output = {"S3OutputPath": "s3://nobody/out"}
-    row = world.run("job", "open('model/m', 'w')", OutputDataConfig=output)
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"OutputDataConfig": {"S3OutputPath": "s3://nobody/out"}},
+        {"CheckpointConfig": {"S3Uri": "s3://nobody/checkpoints"}},
+    ],
+)
+def test_a_missing_bucket_for_results_is_told_before_anything_runs(
+    world: World, places: dict[str, Any]
+) -> None:
+    row = world.run("job", "open('model/m', 'w')", **places)
     reason = row.document["State"]["FailureReason"]
+    assert reason.startswith("ClientError: Artifact upload failed:")
+    assert transitions(row) == ["Starting", "Failed"]
+
+
+def test_a_bucket_deleted_meanwhile_is_told(world: World) -> None:
+    world.objects.create_bucket(SCOPE, "short-lived")
+    output = {"S3OutputPath": "s3://short-lived/out"}
+    code = "import os; os.mkfifo('go'); print('started', flush=True); open('go').read(); "
+    world.create("job", code + "open('model/m', 'w')", OutputDataConfig=output)
+    until_training(world, "job")
+    wait_for_line(world, "job")
+    world.objects.delete_bucket("short-lived")
+    [root] = world.compute.running()
+    (root / "ml" / "go").write_bytes(b"x")
+    reason = world.wait("job").document["State"]["FailureReason"]
     assert reason.startswith("ClientError: Artifact upload failed:")
 
 

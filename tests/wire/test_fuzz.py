@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from wire.helpers_wire import Answer, Signature, Toy, signed_headers
 
 URL = "http://127.0.0.1:4570/"
-FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -154,7 +154,7 @@ def test_the_decoded_length_must_be_given() -> None:
     assert (caught.value.code, caught.value.status) == ("MissingContentLength", 411)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200), st.sampled_from([SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER]))
 def test_garbage_is_an_error_of_the_client(data: bytes, payload: str) -> None:
     body = open_(data, payload, x_amz_decoded_content_length="100")

@@ -194,7 +194,7 @@ class _Unpacker:
 
 
 def _safe_link(name: str, target: str) -> str:
-    """A symbolic link's target that stays inside, whatever other links there are.
+    """A link's target, in its plain form, that stays inside whatever other links there are.
 
     `..` may stand at its beginning only: these leave real folders (no member lies behind a link).
     What follows passes through links that are safe by the same rule.
@@ -206,4 +206,4 @@ def _safe_link(name: str, target: str) -> str:
     depth = len(PurePosixPath(name).parts) - 1
     if path.is_absolute() or ups > depth or ".." in path.parts[ups:] or "\0" in target:
         raise HostileArchive(f"the link {name!r} leads outside, to {target!r}")
-    return target
+    return str(path)

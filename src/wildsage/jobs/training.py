@@ -113,11 +113,19 @@ class TrainingJobs:
         program = self.resolve(job.image)
         channels = {channel.name: channel.config for channel in job.channels}
         program.validate(job.hyperparameters, channels)
+        try:
+            self._find_destinations(job)
+        except NotFound as error:  # now, not after hours of training
+            return self._fail(job, _upload_failed(error))
         if not self._cores.ask(job.key, job.resource.created, job.cpus):
             return self._wait_for_cores(job)
         addresses = self._addresses.take(job.key, len(job.hosts))
         started = {"Addresses": addresses, "TrainingStartTime": round(clock.now(), 3)}
         return self._advance(job, "Downloading", **started)
+
+    def _find_destinations(self, job: TrainingJob) -> None:
+        for uri in filter(None, (job.model_uri, job.checkpoint_uri)):
+            self.objects.bucket(layout.split_uri(uri)[0])
 
     def _wait_for_cores(self, job: TrainingJob) -> Outcome:
         def wait(wake: Wake) -> None:
@@ -231,7 +239,7 @@ class TrainingJobs:
             self._save_artifacts(job, with_model=verdict.secondary != "Failed")
             self._save_checkpoints(job)
         except NotFound as error:
-            return self._fail(job, f"ClientError: Artifact upload failed:{error}")
+            return self._fail(job, _upload_failed(error))
         if verdict.secondary == "Failed":
             return self._fail(job, verdict.reason)
         model = {"S3ModelArtifacts": job.model_uri}
@@ -315,3 +323,7 @@ class TrainingJobs:
                 self.compute.watch(root, wake)
 
         return watch
+
+
+def _upload_failed(error: NotFound) -> str:
+    return f"ClientError: Artifact upload failed:{error}"

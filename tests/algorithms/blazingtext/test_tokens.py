@@ -32,7 +32,7 @@ def split(text: str) -> list[list[bytes]]:
 
 
 @given(TEXT, st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_text_in_pieces_is_read_like_a_whole(text: str, size: int) -> None:
     reader, content = TokenReader(), text.encode()
     for begin in range(0, len(content), size):

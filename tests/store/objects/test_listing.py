@@ -41,7 +41,7 @@ def plain(keys: set[str], prefix: str, delimiter: str) -> tuple[list[str], list[
     return entries, sorted(prefixes, key=str.encode)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     keys=st.sets(KEYS, max_size=40),
     prefix=st.text(alphabet="ab/é", max_size=2),
