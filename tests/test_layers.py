@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"store", "compute", "contract", "router", "algorithms"},
     "services": {"wire", "store", "jobs", "router", "algorithms", "contract"},
     "server": {"wire", "router", "services", "jobs", "compute", "store", "proxy"},
-    "cli": {"server", "services", "compute", "store", "wire"},
+    "cli": {"server", "services", "compute", "store", "wire", "algorithms"},
     "testing": {"cli"},
     "docs": {"wire", "services", "algorithms", "cli"},
     "__main__": {"cli"},

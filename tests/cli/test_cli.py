@@ -38,6 +38,25 @@ def test_status_and_down_of_an_empty_home(
     assert capsys.readouterr().out.count(f"no server runs on {tmp_path}") == 2
 
 
+def test_warm_trains_and_asks_each_algorithm(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warm", "kmeans"]) == 0
+    assert capsys.readouterr().out.startswith("kmeans: ready (")
+
+
+def test_warm_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "faiss.py").write_text("raise ImportError('none here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert main(["warm", "knn"]) == 1
+    assert "wildsage[algorithms]" in capsys.readouterr().out
+
+
+def test_warm_knows_the_algorithms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warm", "kmeens"]) == 1
+    assert "no such algorithm: kmeens" in capsys.readouterr().err
+
+
 def test_a_bad_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

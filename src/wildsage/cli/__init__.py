@@ -16,8 +16,8 @@ from typing import Any
 import wildsage
 from wildsage import settings
 
-COMMANDS = ("up", "down", "status", "env", "exec", "logs", "doctor")
-REACHES_A_SERVER = frozenset(COMMANDS) - {"doctor", "logs"}
+COMMANDS = ("up", "down", "status", "env", "exec", "logs", "doctor", "warm")
+REACHES_A_SERVER = frozenset(COMMANDS) - {"doctor", "logs", "warm"}
 
 
 class CommandError(Exception):
