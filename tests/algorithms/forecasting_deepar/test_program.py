@@ -221,11 +221,20 @@ def test_lines_that_are_no_json(tmp_path: Path) -> None:
     instance = _instance(tmp_path, lines(GOOD) + b"nonsense\n")
     with pytest.raises(ClientError, match="Line 7 of the file 'part-0' is not valid JSON"):
         instance.run(SPEC)
+    instance = _instance(tmp_path / "d", b"[" * 100_000)
+    with pytest.raises(ClientError, match="not valid JSON: it is nested too deeply"):
+        instance.run(SPEC)
     instance = _instance(tmp_path / "p", b"nonsense", "parquet")
     with pytest.raises(ClientError, match="not a valid Parquet file"):
         instance.run(SPEC)
     instance = _instance(tmp_path / "g", gzip.compress(lines(GOOD))[:200])
     with pytest.raises(ClientError, match="Please verify the data matches the requested"):
+        instance.run(SPEC)
+
+
+def test_embeddings_that_do_not_fit(tmp_path: Path) -> None:
+    instance = _instance(tmp_path, lines([{**record, "cat": [10**12]} for record in GOOD]))
+    with pytest.raises(MemoryError):
         instance.run(SPEC)
 
 

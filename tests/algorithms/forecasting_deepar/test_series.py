@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ def test_missing_values_are_null_or_nan() -> None:
     assert series.start == 1 and series.target.dtype == np.float32
     np.testing.assert_array_equal(series.target, [1, np.nan, np.nan, 4.5])
     assert series.cat == () and series.dynamic.shape == (0, 4)
+    for missing in (["NaN", None], [None, "nan"], [float("nan"), "NaN"]):
+        target = parse_record({"start": "1970-01-01", "target": missing}, DAY).target
+        assert np.isnan(target).all()
 
 
 def test_a_category_may_stand_alone() -> None:
@@ -39,11 +43,20 @@ def test_features_reach_into_the_future_where_asked() -> None:
         ({"start": "2024-01-01 00:00:00Z"}, "without a time zone"),
         ({"target": 5}, "'target' must be an array of numbers"),
         ({"target": [[1, 2]]}, "'target' must be an array of numbers"),
+        ({"start": datetime(2024, 1, 1, tzinfo=UTC)}, "has a time zone"),
+        ({"start": 1704067200}, "format YYYY-MM-DD HH:MM:SS"),
         ({"target": [1, "x"]}, "'target' contains a value that is no number"),
+        ({"target": [1, "2.5"]}, "'target' contains a value that is no number"),
+        ({"target": [True, False]}, "'target' contains a value that is no number"),
+        ({"target": [1, 10**400]}, "'target' contains a value that is no number"),
+        ({"target": [[1], [2, 3]]}, "'target' contains a value that is no number"),
         ({"target": [1, 1e999]}, "'target' contains infinite values"),
         ({"cat": [-1]}, "'cat' must be an array of non-negative integers"),
         ({"cat": ["a"]}, "'cat' must be an array of non-negative integers"),
+        ({"cat": [10**30]}, "'cat' must be an array of non-negative integers"),
         ({"dynamic_feat": [1, 2]}, "'dynamic_feat' must be an array of arrays"),
+        ({"dynamic_feat": 5}, "'dynamic_feat' must be an array of arrays"),
+        ({"dynamic_feat": [["NaN", 1]]}, "'dynamic_feat' contains missing or infinite values"),
         ({"dynamic_feat": [[1, None]]}, "'dynamic_feat' contains missing or infinite values"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from algorithms.forecasting_deepar.helpers_deepar import untrained
 from wildsage.algorithms import registry
+from wildsage.algorithms.forecasting_deepar import serving
 from wildsage.algorithms.forecasting_deepar.program import load
 from wildsage.algorithms.forecasting_deepar.serving import DeepARModel
 from wildsage.algorithms.serve import ModelHandler
@@ -72,6 +74,33 @@ def test_without_a_configuration_mean_and_nine_quantiles(handler: ModelHandler) 
     assert len(answer["mean"]) == STEPS
 
 
+def test_no_instances_no_predictions(handler: ModelHandler) -> None:
+    assert _ask(handler, []) == []
+
+
+def test_many_paths_are_told_of_part_by_part(
+    handler: ModelHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"num_samples": 20, "output_types": ["mean", "quantiles", "samples"]}
+    whole = _ask(handler, [INSTANCE, COLD, INSTANCE], **asked)
+    monkeypatch.setattr(serving, "VALUES_AT_ONCE", 2 * 20 * STEPS)
+    parts = _ask(handler, [INSTANCE, COLD, INSTANCE], **asked)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one["samples"], other["samples"], rtol=1e-3, atol=1e-3)
+        assert list(one) == list(other)
+
+
+def test_workers_may_answer_at_the_same_time(handler: ModelHandler) -> None:
+    """As `MODEL_SERVER_WORKERS` has it: the same answers as one after the other."""
+    requests = [[INSTANCE], [COLD], [INSTANCE, COLD] * 20, [COLD, INSTANCE] * 20]
+    alone = [_ask(handler, request, output_types=["mean"]) for request in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = pool.map(lambda r: _ask(handler, r, output_types=["mean"]), requests)
+    for one, other in zip(alone, together, strict=True):
+        for answer, same in zip(one, other, strict=True):
+            np.testing.assert_allclose(answer["mean"], same["mean"], rtol=1e-5, atol=1e-5)
+
+
 def test_lines_take_their_configuration_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +127,8 @@ def test_lines_take_their_configuration_from_the_environment(
         ({"dynamic_feat": [[1.0] * 5]}, "plus the prediction_length .9., which is 14"),
         ({"start": "soon"}, "format YYYY-MM-DD HH:MM:SS"),
         ({"target": ["many"]}, "no number"),
+        ({"start": "2009-11-01T00:00:00+01:00"}, "without a time zone"),
+        ({"dynamic_feat": 5}, "'dynamic_feat' must be an array of arrays"),
     ],
 )
 def test_wrong_series_are_refused(
@@ -133,7 +164,9 @@ def test_wrong_configurations_are_refused(
         _ask(handler, [INSTANCE], **configuration)
 
 
-@pytest.mark.parametrize("body", [b"[1, 2]", b"{}", b'{"instances": {}}', b'{"instances": [1]}'])
+@pytest.mark.parametrize(
+    "body", [b"[1, 2]", b"{}", b'{"instances": {}}', b'{"instances": [1]}', b"[" * 100_000]
+)
 def test_what_is_no_request_is_refused(handler: ModelHandler, body: bytes) -> None:
     with pytest.raises(InvocationError):
         handler(body, "application/json", "application/json", None)

@@ -51,6 +51,8 @@ class Frequency:
     def ordinal(self, start: str | datetime) -> int:
         """The number of the period that a time falls into."""
         time = start if isinstance(start, datetime) else parse_time(start)
+        if time.tzinfo is not None:
+            raise TimestampError(f"{time} has a time zone")
         if self.unit == "M":
             months = (time.year - 1970) * 12 + time.month - 1
             return months // self.multiple

@@ -93,9 +93,14 @@ def _prepare(job: TrainingJob, series: list[Series]) -> Any:
         seed=job.seed,
         **{name: values[name] for name in training.Settings.__slots__ if name in values},
     )
-    made = training.Training(
-        settings, panel, layout, shape.cardinality, cluster=cluster, sharded=sharded
-    )
+    try:
+        made = training.Training(
+            settings, panel, layout, shape.cardinality, cluster=cluster, sharded=sharded
+        )
+    except RuntimeError as error:  # what PyTorch raises where embeddings do not fit
+        if "allocate memory" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
     _tell_plan(job, made.plan)
     job.log.info(f"Number of GPUs being used: {int(made.device.type == 'cuda')}")
     return made

@@ -77,25 +77,44 @@ def _target(values: Any) -> np.ndarray:
 def _numbers(values: Any, name: str) -> np.ndarray:
     """float32 of numbers, null and "NaN"."""
     try:
-        wide = np.asarray(values, np.float64)
-    except (ValueError, TypeError) as error:
+        wide = np.asarray(values)
+        if wide.dtype.kind not in "iuf":
+            if not all(map(_is_number, np.asarray(values, object).flat)):
+                raise ValueError
+            wide = np.asarray(values, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
         raise RecordError(f"the field '{name}' contains a value that is no number") from error
     with np.errstate(over="ignore"):
         return wide.astype(np.float32)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, or stands for one that is missing."""
+    if isinstance(value, str):
+        return value.lower() == "nan"
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _cat(values: Any) -> tuple[int, ...]:
     if values is None:
         return ()
     values = values if isinstance(values, list | tuple | np.ndarray) else [values]
-    whole = [isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= 0 for v in values]
-    if not all(whole):
+    if not all(map(_is_category, values)):
         raise RecordError("the field 'cat' must be an array of non-negative integers")
     return tuple(int(value) for value in values)
 
 
+def _is_category(value: Any) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 0 <= value < 2**63
+
+
 def _dynamic(rows: Any, length: int, beyond: int) -> np.ndarray:
-    if rows is None or len(rows) == 0:
+    if rows is None:
+        rows = []
+    if not isinstance(rows, list | tuple | np.ndarray):
+        raise RecordError("the field 'dynamic_feat' must be an array of arrays of numbers")
+    if len(rows) == 0:
         return np.empty((0, length), np.float32)
     for row in rows:
         if not isinstance(row, list | tuple | np.ndarray):

@@ -25,6 +25,7 @@ from wildsage.algorithms.spec import JSON
 ENVIRONMENT = "DEEPAR_INFERENCE_CONFIG"
 QUANTILES, SAMPLES, MEAN = "quantiles", "samples", "mean"
 MOST_SAMPLES = 100_000
+VALUES_AT_ONCE = 2**24  # 64 MiB of sample paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +136,30 @@ class DeepARModel:
         return series
 
     def predict(self, batch: Any, request: InferenceRequest) -> dict[str, list[Any]]:
+        """The columns that are asked for; only the paths of some series are kept at a time."""
         asked = batch.configuration
-        paths = self._forecaster.samples(batch.series, asked.num_samples)
+        values_each = asked.num_samples * self._weights.layout.prediction
+        at_once = max(1, VALUES_AT_ONCE // values_each)
         columns: dict[str, list[Any]] = {}
-        if QUANTILES in asked.output_types:
-            numbers = [float(name) for name in asked.quantiles]
-            found = np.quantile(paths, numbers, axis=1).astype(np.float32)
-            by_series = found.transpose(1, 0, 2).tolist()
-            columns[QUANTILES] = [dict(zip(asked.quantiles, q, strict=True)) for q in by_series]
-        if SAMPLES in asked.output_types:
-            columns[SAMPLES] = paths.tolist()
-        if MEAN in asked.output_types:
-            columns[MEAN] = paths.mean(axis=1, dtype=np.float64).astype(np.float32).tolist()
+        for begin in range(0, len(batch), at_once):
+            paths = self._forecaster.samples(
+                batch.series[begin : begin + at_once], asked.num_samples
+            )
+            for name, found in _told(paths, asked).items():
+                columns.setdefault(name, []).extend(found)
         return columns
+
+
+def _told(paths: np.ndarray, asked: Configuration) -> dict[str, list[Any]]:
+    """Of sample paths (series, samples, steps) what a configuration asks for."""
+    columns: dict[str, list[Any]] = {}
+    if QUANTILES in asked.output_types:
+        numbers = [float(name) for name in asked.quantiles]
+        found = np.quantile(paths, numbers, axis=1).astype(np.float32)
+        by_series = found.transpose(1, 0, 2).tolist()
+        columns[QUANTILES] = [dict(zip(asked.quantiles, q, strict=True)) for q in by_series]
+    if SAMPLES in asked.output_types:
+        columns[SAMPLES] = paths.tolist()
+    if MEAN in asked.output_types:
+        columns[MEAN] = paths.mean(axis=1, dtype=np.float64).astype(np.float32).tolist()
+    return columns
