@@ -10,9 +10,10 @@ import torch
 
 from algorithms.object2vec.helpers_object2vec import SMALL, data, sequences, small
 from wildsage.algorithms.object2vec.example import TOKENS
+from wildsage.algorithms.object2vec.layers import Ragged
 from wildsage.algorithms.object2vec.model import PairModel
-from wildsage.algorithms.object2vec.network import Network, Ragged
-from wildsage.algorithms.object2vec.optimizers import LazyRows, optimizer_of
+from wildsage.algorithms.object2vec.network import Network, Numbering
+from wildsage.algorithms.object2vec.optimizers import LazyRows, descent_of
 from wildsage.algorithms.object2vec.pairs import Pairs
 from wildsage.algorithms.object2vec.spec import SPEC, completed
 from wildsage.algorithms.object2vec.training import Trainer
@@ -74,7 +75,7 @@ def test_numpy_encodes_as_pytorch_does(network: str, layers: str, filter_width: 
     table = torch.randn(TOKENS, 8, generator=generator)
     found = sequences()
     with torch.no_grad():
-        ragged = Ragged.of(found, found.tokens, torch.device("cpu"))
+        ragged = Ragged.of(found, found.tokens)
         expected = net.encode(0, table, ragged).numpy()
     encoded = net.export([table.numpy(), table.numpy()]).encoders[0].encode(found)
     assert encoded.shape == (20, 13)
@@ -86,31 +87,59 @@ def test_numpy_scores_as_pytorch_does(activation: str) -> None:
     chosen = settings(enc0_network="pooled_embedding", mlp_activation=activation, mlp_layers=3)
     pairs = Pairs(sequences(), sequences(seed=1), np.zeros(20, np.float32))
     trainer = Trainer(chosen, pairs)
-    first, second = trainer._encoded(
-        pairs, trainer.tables, [pairs.first.tokens, pairs.second.tokens]
-    )
+    _, tables, sides = trainer._inputs(pairs)
+    first, second = trainer._encoded(tables, sides)
     with torch.no_grad():
         expected = torch.softmax(trainer.network.score(first, second), 1).numpy()
     scored = trainer.finish().scores(pairs.first, pairs.second)
     np.testing.assert_allclose(scored, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", ["hcnn", "bilstm"])
-def test_gradients_are_those_of_numbers(network: str) -> None:
-    """The gradients of our own functions, beside differences."""
-    chosen = settings(enc0_network=network, enc_dim=4, enc0_layers=2, enc0_token_embedding_dim=3)
+def test_gradients_are_those_of_numbers() -> None:
+    """Those that the network for GPUs has of its own, beside differences."""
+    chosen = settings(enc0_network="hcnn", enc_dim=4, enc0_layers=2, enc0_token_embedding_dim=3)
     net = Network(chosen, torch.Generator().manual_seed(0)).double()
     found = sequences(4)
-    ragged = Ragged.of(found, found.tokens, torch.device("cpu"))
-    table = torch.randn(
-        TOKENS, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    ).requires_grad_()
-    parameters = [table, *net.encoders[0].parameters()]
+    ragged = Ragged.of(found, found.tokens)
+    encoder: Any = net.encoders[0]
+    table = random_table(3).double().requires_grad_()
 
     def encode(*given: torch.Tensor) -> torch.Tensor:
-        return net.encode(0, given[0], ragged)
+        return torch.as_tensor(encoder.on_gpu(given[0], ragged))
 
-    assert torch.autograd.gradcheck(encode, parameters, atol=1e-4)
+    assert torch.autograd.gradcheck(encode, [table, *encoder.parameters()], atol=1e-4)
+
+
+def random_table(width: int) -> torch.Tensor:
+    return torch.randn(TOKENS, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("layers", ["1", "3"])
+@pytest.mark.parametrize("filter_width", [1, 2, 3])
+def test_a_processor_does_what_a_gpu_does(network: str, layers: str, filter_width: int) -> None:
+    changes = {"enc0_layers": layers, "enc0_cnn_filter_width": filter_width}
+    chosen = settings(enc0_network=network, **changes)
+    encoder: Any = Network(chosen, torch.Generator().manual_seed(0)).encoders[0]
+    found, table = sequences(), random_table(8).requires_grad_()
+    ragged, weights = Ragged.of(found, found.tokens), [table, *encoder.parameters()]
+    results = []
+    for encode in (encoder.on_processor, encoder.on_gpu):
+        encoded = encode(table, ragged)
+        upwards = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(2))
+        gradients = torch.autograd.grad(encoded, weights, upwards)
+        results.append([encoded, *gradients])
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_are_numbered_as_they_come() -> None:
+    numbering = Numbering(9)
+    tokens = np.array([7, 3, 7, 8], np.int32), np.array([8, 7, 0], np.int32)
+    for _ in range(2):  # the numbers of one batch are forgotten in the next
+        different, (first, second) = numbering.of(*tokens)
+        assert different.tolist() == [7, 3, 8, 0]
+        assert (first.tolist(), second.tolist()) == ([0, 1, 0, 2], [2, 0, 3])
 
 
 @pytest.mark.parametrize("kind", ["adam", "adagrad", "sgd"])
@@ -118,7 +147,7 @@ def test_lazy_updates_of_all_rows_are_the_usual_ones(kind: str) -> None:
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(6, 3, generator=generator)
     twin = table.clone().requires_grad_()
-    lazy, usual = LazyRows(kind, table, 0.1, 0.01), optimizer_of(kind, [twin], 0.1, 0.01)
+    lazy, usual = LazyRows(kind, table, 0.1, 0.01), descent_of(kind, [twin], 0.1, 0.01)
     for _ in range(4):
         gradient = torch.randn(6, 3, generator=generator)
         lazy.step(torch.arange(6), gradient)

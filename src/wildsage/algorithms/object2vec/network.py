@@ -1,21 +1,23 @@
 """The network under training, in PyTorch: two encoders, a comparison, a perceptron.
 
 Sequences lie one after the other, with no padding: convolutions run over all of a batch's tokens at
-once, with zeros between the sequences. Linear layers of the perceptron are multiplied with each
-other before they meet the batch (`_chained`): their gradients have then the rank of the output, and
-cost next to nothing. With lazy updates, only the embeddings of a batch's tokens are touched.
+once, with zeros between the sequences. On a processor the encoders are those of `layers`; those
+here do the same on a GPU. Linear layers of the perceptron are multiplied with each other before
+they meet the batch (`_chained`): their gradients have then the rank of the output, and cost next to
+nothing. What the network is given of the tables are the rows of a batch's different tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from wildsage.algorithms.object2vec import kernels, layers
+from wildsage.algorithms.object2vec.layers import Ragged
 from wildsage.algorithms.object2vec.model import (
     Encoder,
     PairModel,
@@ -23,25 +25,10 @@ from wildsage.algorithms.object2vec.model import (
     positions,
     shares,
 )
-from wildsage.algorithms.object2vec.pairs import Pairs, Sequences
+from wildsage.algorithms.object2vec.pairs import Pairs
 
 EMBEDDING_SCALE = 0.1
 ACTIVATIONS: dict[str, Any] = {"tanh": torch.tanh, "relu": torch.relu}
-
-
-@dataclass(slots=True)
-class Ragged:
-    """Sequences of places in a table of embeddings."""
-
-    tokens: torch.Tensor
-    offsets: torch.Tensor
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, sequences: Sequences, tokens: np.ndarray, device: torch.device) -> Ragged:
-        places = torch.from_numpy(tokens.astype(np.int64)).to(device)
-        offsets = torch.from_numpy(sequences.offsets[:-1].astype(np.int64)).to(device)
-        return cls(places, offsets, sequences.lengths)
 
 
 class Convolution(torch.autograd.Function):
@@ -118,31 +105,62 @@ class TorchEncoder(torch.nn.Module):
         )
         self.biases = torch.nn.ParameterList(torch.nn.Parameter(torch.zeros(o)) for o in sizes)
 
-    def forward(self, table: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+    def forward(self, rows: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+        """The embedding of each sequence; its places are among `rows`."""
+        encode = self.on_gpu if rows.is_cuda else self.on_processor
+        return encode(rows, ragged)[:, : self.enc_dim]
+
+    def on_processor(self, rows: torch.Tensor, ragged: Ragged) -> torch.Tensor:
         encoded: torch.Tensor
         if self.network == "pooled_embedding":
-            means = functional.embedding_bag(ragged.tokens, table, ragged.offsets, mode="mean")
-            encoded = self.projection(means)
+            encoded = self.projection(layers.means(rows, ragged))
         elif self.network == "hcnn":
-            encoded = self._convolved(table, ragged)
+            pairs = zip(self.weights, self.biases, strict=True)
+            encoded = layers.convolutions(rows, ragged, *(p for pair in pairs for p in pair))
         else:
-            encoded = self._recurrent(table, ragged)
-        return encoded[:, : self.enc_dim]
+            encoded = self._both_ways(rows, ragged)
+        return encoded
 
-    def _convolved(self, table: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+    def _both_ways(self, rows: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+        places, ways = ragged.places, layers.Steps.of(ragged)
+        for number in range(self.lstm.num_layers):
+            found = []
+            for ending, steps in zip(("", "_reverse"), ways, strict=True):
+                into, recurrent, one, other = (
+                    getattr(self.lstm, f"{kind}_l{number}{ending}")
+                    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
+                found.append(layers.lstm(rows, into, recurrent, one + other, places, steps))
+            rows, places = torch.cat(found, 1), np.arange(len(places), dtype=np.int32)
+        largest: torch.Tensor = layers.largest_of(rows, ragged)
+        return largest
+
+    def on_gpu(self, rows: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+        places = torch.from_numpy(ragged.places.astype(np.int64)).to(rows.device)
+        encoded: torch.Tensor
+        if self.network == "pooled_embedding":
+            offsets = torch.from_numpy(ragged.offsets[:-1]).to(rows.device)
+            encoded = self.projection(functional.embedding_bag(places, rows, offsets, mode="mean"))
+        elif self.network == "hcnn":
+            encoded = self._convolved(functional.embedding(places, rows), ragged)
+        else:
+            encoded = self._recurrent(functional.embedding(places, rows), ragged)
+        return encoded
+
+    def _convolved(self, tokens: torch.Tensor, ragged: Ragged) -> torch.Tensor:
         lengths, filter_width = ragged.lengths, self.weights[0].shape[0]
         gap = filter_width - 1
         before = filter_width // 2
         starts = np.arange(len(lengths)) * gap
         places = np.arange(int(lengths.sum())) + np.repeat(starts, lengths)
-        device = table.device
+        device = tokens.device
         inside = torch.from_numpy(places + before).to(device)
         padded = positions(lengths)
         padded = np.where(padded < 0, padded[:, :1], padded)
         groups = torch.from_numpy(places[padded]).to(device)
-        blank = table.new_zeros(len(places) + len(lengths) * gap, table.shape[1])
-        state = blank.index_copy(0, inside, functional.embedding(ragged.tokens, table))
-        mask = table.new_zeros(len(state), 1)
+        blank = tokens.new_zeros(len(places) + len(lengths) * gap, tokens.shape[1])
+        state = blank.index_copy(0, inside, tokens)
+        mask = tokens.new_zeros(len(state), 1)
         mask[inside] = 1
         outputs = mask[before : len(mask) - (gap - before)]
         found = []
@@ -152,12 +170,11 @@ class TorchEncoder(torch.nn.Module):
             state = functional.pad(convolved, (0, 0, before, gap - before))
         return torch.cat(found, 1)
 
-    def _recurrent(self, table: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+    def _recurrent(self, tokens: torch.Tensor, ragged: Ragged) -> torch.Tensor:
         lengths = torch.from_numpy(ragged.lengths)
-        places = torch.from_numpy(np.maximum(positions(ragged.lengths), 0)).to(table.device)
-        padded = functional.embedding(ragged.tokens[places], table)
+        places = torch.from_numpy(np.maximum(positions(ragged.lengths), 0)).to(tokens.device)
         packed = torch.nn.utils.rnn.pack_padded_sequence(
-            padded, lengths, batch_first=True, enforce_sorted=False
+            tokens[places], lengths, batch_first=True, enforce_sorted=False
         )
         states, _ = torch.nn.utils.rnn.pad_packed_sequence(
             self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf
@@ -230,8 +247,8 @@ class Network(torch.nn.Module):
         self.layers = torch.nn.ModuleList(torch.nn.Linear(i, o) for i, o in pairs)
         _initialise(self.layers, generator)
 
-    def encode(self, side: int, table: torch.Tensor, ragged: Ragged) -> torch.Tensor:
-        encoded: torch.Tensor = self.encoders[side](table, ragged)
+    def encode(self, side: int, rows: torch.Tensor, ragged: Ragged) -> torch.Tensor:
+        encoded: torch.Tensor = self.encoders[side](rows, ragged)
         return encoded
 
     def score(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -294,14 +311,32 @@ class Network(torch.nn.Module):
         )
 
 
-def compact(pairs: Pairs, tied: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """(the different tokens of each table, each side's tokens as places among them)."""
-    sides = [pairs.first.tokens, pairs.second.tokens]
-    if not tied:
-        found = [np.unique(tokens, return_inverse=True) for tokens in sides]
-        return [one for one, _ in found], [places for _, places in found]
-    tokens, places = np.unique(np.concatenate(sides), return_inverse=True)
-    return [tokens], [places[: len(sides[0])], places[len(sides[0]) :]]
+class Numbering:
+    """The different tokens of a batch, and all its tokens as places among them."""
+
+    def __init__(self, vocab_size: int) -> None:
+        self.slots = np.full(vocab_size, -1, np.int32)
+
+    def of(self, *tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        joined = np.concatenate(tokens) if len(tokens) > 1 else tokens[0]
+        different, places = np.empty(len(joined), np.int64), np.empty(len(joined), np.int32)
+        count = kernels.number(joined, self.slots, different, places)
+        return different[:count], np.split(places, np.cumsum([len(t) for t in tokens[:-1]]))
+
+
+def numbered(
+    pairs: Pairs, numberings: Sequence[Numbering]
+) -> tuple[list[np.ndarray], list[Ragged]]:
+    """(the different tokens of each table, each side's sequences of places among them)."""
+    sides = pairs.first, pairs.second
+    if len(numberings) == 1:
+        different, places = numberings[0].of(*(side.tokens for side in sides))
+        tables = [different]
+    else:
+        found = [n.of(side.tokens) for n, side in zip(numberings, sides, strict=True)]
+        tables = [different for different, _ in found]
+        places = [one for _, (one,) in found]
+    return tables, [Ragged.of(side, place) for side, place in zip(sides, places, strict=True)]
 
 
 def best_device() -> torch.device:

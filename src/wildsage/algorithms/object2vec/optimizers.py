@@ -1,4 +1,4 @@
-"""Steps along the gradient: PyTorch's for whole tensors, our own for a few rows of a table.
+"""Steps along the gradient: of the weights, and of a few rows of a table.
 
 `LazyRows` is what MXNet calls a lazy update: rows that a batch does not touch keep their moments
 as they are, so that a step costs what the batch's tokens cost, however large the vocabulary.
@@ -7,29 +7,19 @@ as they are, so that a step costs what the batch's tokens cost, however large th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
 
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
+from wildsage.algorithms.descent import BETAS, EPSILON, Descent
+from wildsage.algorithms.object2vec import kernels
+
 USUAL_RATE = 0.0004
 
 
-def optimizer_of(
-    kind: str, parameters: Sequence[Any], rate: float, decay: float
-) -> torch.optim.Optimizer:
+def descent_of(kind: str, parameters: Sequence[torch.Tensor], rate: float, decay: float) -> Descent:
     """Adadelta's own step is 1; it is multiplied by the rate in units of the documented default."""
-    if kind == "adam":
-        return torch.optim.Adam(parameters, lr=rate, betas=BETAS, weight_decay=decay, fused=True)
-    if kind == "adadelta":
-        scaled = rate / USUAL_RATE
-        return torch.optim.Adadelta(parameters, lr=scaled, eps=1e-5, weight_decay=decay)
-    if kind == "adagrad":
-        return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
-    if kind == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=rate, alpha=0.9, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay)
+    return Descent(kind, parameters, rate / USUAL_RATE if kind == "adadelta" else rate, decay)
 
 
 class LazyRows:
@@ -44,10 +34,22 @@ class LazyRows:
     def step(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
         """`gradient` is that of the given rows, each of which is named once."""
         self.steps += 1
+        if self.kind == "adam" and not self.table.is_cuda:
+            self._adam_on_processor(rows, gradient)
+            return
         if self.decay:
             gradient = gradient + self.decay * self.table[rows]
         change = getattr(self, f"_{self.kind}")(rows, gradient)
         self.table.index_add_(0, rows, change, alpha=-self.rate)
+
+    def _adam_on_processor(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
+        """The same as `_adam` in one pass."""
+        (first, second), count = BETAS, self.steps
+        grown, grown_square = 1 / (1 - first**count), (1 - second**count) ** -0.5
+        scales = self.rate, first, second, grown, grown_square, EPSILON, self.decay
+        table, mean, square = (tensor.numpy() for tensor in (self.table, *self.moments))
+        found = gradient.contiguous().numpy()
+        kernels.lazy_adam(table, mean, square, rows.numpy(), found, np.array(scales, np.float32))
 
     def _adam(self, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         mean, square = self.moments
@@ -67,3 +69,18 @@ class LazyRows:
 
     def _sgd(self, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         return gradient
+
+
+class WholeTable:
+    """A dense table: all rows take part in a step, most of them with a gradient of zero."""
+
+    def __init__(self, table: torch.Tensor) -> None:
+        self.table, self.gradient = table, torch.zeros_like(table)
+
+    def begin(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Give the table its gradient, that of the named rows."""
+        self.gradient.index_copy_(0, rows, gradient)
+        self.table.grad = self.gradient
+
+    def end(self, rows: torch.Tensor) -> None:
+        self.gradient.index_fill_(0, rows, 0.0)

@@ -52,9 +52,10 @@ class Sequences:
 
     def take(self, rows: np.ndarray) -> Sequences:
         """The given sequences in the given order."""
-        lengths = self.lengths[rows]
+        first = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - first
         offsets = np.concatenate(([0], np.cumsum(lengths)))
-        begins = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        begins = np.repeat(first - offsets[:-1], lengths)
         return Sequences(self.tokens[np.arange(offsets[-1]) + begins], offsets)
 
     def cut(self, most: int) -> Sequences:

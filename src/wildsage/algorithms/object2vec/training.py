@@ -13,15 +13,16 @@ import torch
 
 from wildsage import clock
 from wildsage.algorithms import neural
+from wildsage.algorithms.object2vec.layers import Ragged
 from wildsage.algorithms.object2vec.model import PairModel
 from wildsage.algorithms.object2vec.network import (
     Network,
-    Ragged,
+    Numbering,
     best_device,
-    compact,
     first_table,
+    numbered,
 )
-from wildsage.algorithms.object2vec.optimizers import LazyRows, optimizer_of
+from wildsage.algorithms.object2vec.optimizers import LazyRows, WholeTable, descent_of
 from wildsage.algorithms.object2vec.pairs import Pairs
 from wildsage.contract.failure import ClientError
 
@@ -91,20 +92,18 @@ class Trainer:
         kind, rate = settings["optimizer"], settings["learning_rate"]
         decay = settings["weight_decay"]
         whole: list[torch.Tensor] = list(self.network.parameters())
-        self.rows: list[LazyRows | None] = [None] * len(self.tables)
-        for number, table in enumerate(self.tables):
-            if self.frozen[number]:
-                continue
-            if self.is_lazy:
-                self.rows[number] = LazyRows(kind, table, rate, decay)
+        self.numberings = [Numbering(len(table)) for table in self.tables]
+        self.updates: list[LazyRows | WholeTable | None] = []
+        for table, frozen in zip(self.tables, self.frozen, strict=True):
+            if frozen:
+                self.updates.append(None)
+            elif settings["token_embedding_storage_type"] == "row_sparse":
+                self.updates.append(LazyRows(kind, table, rate, decay))
             else:
-                whole.append(table.requires_grad_())
-        self.optimizer = optimizer_of(kind, whole, rate, decay)
+                self.updates.append(WholeTable(table))
+                whole.append(table)
+        self.descent = descent_of(kind, whole, rate, decay)
         self._best: Any = None
-
-    @property
-    def is_lazy(self) -> bool:
-        return bool(self.settings["token_embedding_storage_type"] == "row_sparse")
 
     def threads(self) -> AbstractContextManager[None]:
         """As many threads as a step's work is worth."""
@@ -168,41 +167,47 @@ class Trainer:
 
     def _step(self, batch: Pairs, figures: Figures) -> None:
         tokens, tables, sides = self._inputs(batch)
-        first, second = self._encoded(batch, tables, sides)
+        first, second = self._encoded(tables, sides)
         labels = torch.from_numpy(batch.labels).to(self.device)
         first, second, labels = self._with_negatives(first, second, labels)
         scores = self.network.score(first, second)
         losses = self.network.losses(scores, labels)
         loss: Any = losses.mean()
-        self.optimizer.zero_grad()
+        self.descent.clear()
         loss.backward()
-        self.optimizer.step()
-        for rows, touched, table in zip(self.rows, tokens, tables, strict=True):
-            if rows is not None and table.grad is not None:
-                rows.step(touched, table.grad)
+        self._update(tokens, tables)
         figures.add(scores, labels, float(loss.detach()) * len(labels))
+
+    def _update(self, tokens: Sequence[torch.Tensor], tables: Sequence[torch.Tensor]) -> None:
+        """A step of all weights and of the tables."""
+        touched = list(zip(self.updates, tokens, tables, strict=True))
+        for update, rows, table in touched:
+            if isinstance(update, WholeTable) and table.grad is not None:
+                update.begin(rows, table.grad)
+        self.descent.step()
+        for update, rows, table in touched:
+            if isinstance(update, WholeTable):
+                update.end(rows)
+            elif update is not None and table.grad is not None:
+                update.step(rows, table.grad)
 
     def _inputs(
         self, batch: Pairs
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[np.ndarray]]:
-        """(rows of the tables, what to look up in, where): whole tables, or the rows needed."""
-        if not self.is_lazy:
-            whole = [batch.first.tokens, batch.second.tokens]
-            return [torch.empty(0)] * len(self.tables), self.tables, whole
-        different, places = compact(batch, self.tied)
-        tokens = [torch.from_numpy(found.astype(np.int64)).to(self.device) for found in different]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], Sequence[Ragged]]:
+        """(the batch's different tokens, their rows of the tables, where to look them up)."""
+        different, sides = numbered(batch, self.numberings)
+        tokens = [torch.from_numpy(found).to(self.device) for found in different]
         tables = [
             table.index_select(0, rows).requires_grad_(not frozen)
             for table, rows, frozen in zip(self.tables, tokens, self.frozen, strict=True)
         ]
-        return tokens, tables, places
+        return tokens, tables, sides
 
     def _encoded(
-        self, batch: Pairs, tables: Sequence[torch.Tensor], places: Sequence[np.ndarray]
+        self, tables: Sequence[torch.Tensor], sides: Sequence[Ragged]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        one = Ragged.of(batch.first, places[0], self.device)
-        two = Ragged.of(batch.second, places[1], self.device)
-        return self.network.encode(0, tables[0], one), self.network.encode(1, tables[-1], two)
+        encode = self.network.encode
+        return encode(0, tables[0], sides[0]), encode(1, tables[-1], sides[1])
 
     def _with_negatives(
         self, first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor
@@ -229,8 +234,8 @@ class Trainer:
         self.network.eval()
         with torch.no_grad():
             for batch in pairs.batches(JUDGED_AT_ONCE):
-                places = [batch.first.tokens, batch.second.tokens]
-                first, second = self._encoded(batch, self.tables, places)
+                _, tables, sides = self._inputs(batch)
+                first, second = self._encoded(tables, sides)
                 labels = torch.from_numpy(batch.labels).to(self.device)
                 scores = self.network.score(first, second)
                 loss = float(self.network.losses(scores, labels).sum())
