@@ -25,10 +25,10 @@ Result = TypeVar("Result")
 MOST_THREADS = 8
 
 
-def processors() -> int:
-    """The processors that this process may use."""
+def processors(most: int = MOST_THREADS) -> int:
+    """The processors that this process may use, up to `most` of them."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(MOST_THREADS, available or 1)
+    return min(most, available or 1)
 
 
 def threaded(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

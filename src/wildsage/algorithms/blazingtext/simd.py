@@ -21,6 +21,7 @@ from numba.extending import intrinsic
 
 ir: Any = import_module("llvmlite.ir")
 LANES = 16
+LINE = 4 * LANES  # the bytes of a cache line
 row_operation: Any = intrinsic
 _FLOAT, _WORD, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _LANES = ir.VectorType(_FLOAT, LANES)
@@ -33,8 +34,14 @@ def padded(width: int) -> int:
 
 
 def padded_zeros(rows: int, width: int) -> np.ndarray:
-    """A matrix of rows as the kernels want them; `[:, :width]` are its numbers."""
-    return np.zeros((rows, padded(width)), np.float32)
+    """A matrix of rows as the kernels want them; `[:, :width]` are its numbers.
+
+    Rows begin where cache lines do: 16 floats that lie in two lines take twice as long.
+    """
+    count = rows * padded(width)
+    space = np.zeros(count + LANES, np.float32)
+    first = -space.ctypes.data % LINE // space.itemsize
+    return space[first : first + count].reshape(rows, padded(width))
 
 
 @row_operation  # type: ignore[untyped-decorator]
@@ -80,6 +87,48 @@ def add_scaled(context: Any, target: Any, rows: Any, factors: Any, blocks: Any) 
         return context.get_dummy_value()
 
     return types.void(types.int64, rows, factors, types.int64), generate
+
+
+@row_operation  # type: ignore[untyped-decorator]
+def add_to_rows(context: Any, rows: Any, source: Any, blocks: Any) -> Any:
+    """Add the source row to each of the rows."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        targets = _unpack(builder, arguments[0])
+
+        def step(offset: Any) -> None:
+            added = _load(builder, arguments[1], offset)
+            for target in targets:
+                value = builder.fadd(_load(builder, target, offset), added)
+                _store(builder, value, target, offset)
+
+        _repeat(builder, arguments[2], step)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, types.int64), generate
+
+
+@row_operation  # type: ignore[untyped-decorator]
+def exchange(context: Any, one: Any, sums: Any, rows: Any, factors: Any, blocks: Any) -> Any:
+    """Add each row times its factor to `sums`, and `one` times that factor to the row."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        others, numbers = (_unpack(builder, argument) for argument in arguments[2:4])
+        scales = [_spread(builder, number) for number in numbers]
+
+        def step(offset: Any) -> None:
+            fixed = _load(builder, arguments[0], offset)
+            total = _load(builder, arguments[1], offset)
+            for other, scale in zip(others, scales, strict=True):
+                value = _load(builder, other, offset)
+                total = _multiply_add(builder, value, scale, total)
+                _store(builder, _multiply_add(builder, fixed, scale, value), other, offset)
+            _store(builder, total, arguments[1], offset)
+
+        _repeat(builder, arguments[4], step)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, rows, factors, types.int64), generate
 
 
 @row_operation  # type: ignore[untyped-decorator]

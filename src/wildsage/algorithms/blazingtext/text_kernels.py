@@ -10,8 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from wildsage.algorithms.blazingtext.simd import add_scaled, clear_row, dot_products, prefetch_row
-from wildsage.algorithms.blazingtext.word_kernels import advance, below, gather, hold, rate_at
+from wildsage.algorithms.blazingtext.simd import (
+    LANES,
+    add_scaled,
+    clear_row,
+    dot_products,
+    prefetch_row,
+)
+from wildsage.algorithms.blazingtext.word_kernels import (
+    advance,
+    aligned,
+    below,
+    gather,
+    hold,
+    rate_at,
+    scatter,
+)
 from wildsage.algorithms.compiling import compiled
 
 Array = Any
@@ -34,12 +48,12 @@ def classify(
 ) -> Any:
     """Learn from the lines in `order`; of several labels a line teaches one."""
     width = inputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
-    work = np.zeros((2, width), np.float32)
+    blocks, size = width // LANES, np.int64(width * 4)
+    work = np.zeros(2 * width + LANES, np.float32)
     scores = np.zeros(len(outputs), np.float32)
     bag = np.zeros(longest(starts, order), np.int64)
     state = np.uint64(seed)
-    first, hidden = np.int64(inputs.ctypes.data), np.int64(work.ctypes.data)
+    first, hidden = np.int64(inputs.ctypes.data), aligned(work)
     for number in range(len(order)):
         line = order[number]
         count = starts[line + 1] - starts[line]
@@ -59,9 +73,8 @@ def classify(
         step = rate / np.float32(count)
         gradient = hidden + size
         update_labels(hidden, gradient, outputs, scores, classes, label, rate, step)
-        for i in range(count):
-            add_scaled(bag[i], (gradient,), (np.float32(1.0),), blocks)
-    hold(work[0])
+        scatter(bag, count, gradient, blocks)
+    hold(work)
     return state
 
 
@@ -77,7 +90,7 @@ def longest(starts: Array, order: Array) -> Any:
 def score_labels(hidden: Any, outputs: Array, scores: Array) -> None:
     """The score of each label; `outputs` has a multiple of `GROUP` rows."""
     width = outputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
+    blocks, size = width // LANES, np.int64(width * 4)
     row = np.int64(outputs.ctypes.data)
     for label in range(0, len(outputs), GROUP):
         rows = (row, row + size, row + 2 * size, row + 3 * size)
@@ -114,7 +127,7 @@ def update_labels(
 ) -> None:
     """Move the labels' rows by `rate`; `gradient` becomes the features' move, by `step`."""
     width = outputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
+    blocks, size = width // LANES, np.int64(width * 4)
     clear_row(gradient, blocks)
     scores[label] -= np.float32(1.0)
     row = np.int64(outputs.ctypes.data)
@@ -136,9 +149,9 @@ def score_lines(
 ) -> None:
     """Each line's scores; `rows` tells a feature's row, -1 for one that has none."""
     width = inputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
-    mean = np.zeros(width, np.float32)
-    base, hidden = np.int64(inputs.ctypes.data), np.int64(mean.ctypes.data)
+    blocks, size = width // LANES, np.int64(width * 4)
+    mean = np.zeros(width + LANES, np.float32)
+    base, hidden = np.int64(inputs.ctypes.data), aligned(mean)
     most = 1
     for line in range(len(result)):
         most = max(most, starts[line + 1] - starts[line])

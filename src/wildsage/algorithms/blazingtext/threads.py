@@ -7,14 +7,15 @@ that small jobs, which gain nothing, are done on one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from wildsage.algorithms.threads import processors
+
 SMALL = 2_000_000  # tokens of all epochs together: less than a second on one thread
-MOST = 64
+MOST = 64  # without locks or barriers many may work at once
 
 
 def thread_count(wanted: int | None, tokens: int) -> int:
@@ -23,8 +24,7 @@ def thread_count(wanted: int | None, tokens: int) -> int:
         return max(1, wanted)
     if tokens < SMALL:
         return 1
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(MOST, available or 1)
+    return processors(MOST)
 
 
 def run_pieces(work: Callable[[int, int, int], object], begin: int, end: int, threads: int) -> None:

@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from wildsage.algorithms.blazingtext.simd import (
+    LANES,
+    LINE,
     add_scaled,
+    add_to_rows,
     clear_row,
     copy_row,
     dot_products,
+    exchange,
     prefetch_row,
 )
 from wildsage.algorithms.compiling import compiled
@@ -57,7 +61,8 @@ def draw_word(state: Any, chances: Array, aliases: Array) -> Any:
     """A negative sample, by the alias method."""
     word = below(state, len(chances))
     mixed = np.uint32((state ^ (state >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
-    return word if mixed <= chances[word] else np.int64(aliases[word])
+    taken = np.int64(mixed > chances[word])  # a branch would be foreseen half the time
+    return word + taken * (np.int64(aliases[word]) - word)
 
 
 @compiled
@@ -70,7 +75,7 @@ def sigmoid(score: Any, table: Array) -> Any:
 @compiled
 def next_sentence(tokens: Array, begin: Any, keep: Array, state: Any, sentence: Array) -> Any:
     """Fill `sentence` with words that subsampling keeps: (where it ended, length, state)."""
-    length = 0
+    length: Any = 0
     position = begin
     while position < len(tokens) and length < len(sentence):
         word = tokens[position]
@@ -80,9 +85,8 @@ def next_sentence(tokens: Array, begin: Any, keep: Array, state: Any, sentence: 
                 break
             continue
         state = advance(state)
-        if np.uint32(state >> np.uint64(32)) <= keep[word]:
-            sentence[length] = word
-            length += 1
+        sentence[length] = word
+        length += np.int64(np.uint32(state >> np.uint64(32)) <= keep[word])
     return position, length, state
 
 
@@ -95,6 +99,12 @@ def rate_at(share: Any, begin: Any, end: Any) -> Any:
 def hold(buffer: Array) -> None:
     """Keeps an array that is used by its address until here: its last use by name frees it."""
     buffer[0] = np.float32(0.0)
+
+
+@compiled
+def aligned(buffer: Array) -> Any:
+    """Where the first whole cache line of an array begins; up to `LANES` floats are lost."""
+    return (np.int64(buffer.ctypes.data) + LINE - 1) // LINE * LINE
 
 
 # --- skip-gram -----------------------------------------------------------------------------------
@@ -118,20 +128,17 @@ def skipgram(
 ) -> Any:
     """One pass of skip-gram, `batch` words of a window at a time."""
     width = inputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
+    blocks, size = width // LANES, np.int64(width * 4)
     slots = (negatives + GROUP) // GROUP * GROUP
-    copies = np.zeros((slots, width), np.float32)
-    empty = np.zeros(width, np.float32)
+    work = np.zeros((slots + 1) * width + LANES, np.float32)
     scores = np.zeros((2 * window + 2, slots), np.float32)
     contexts = np.zeros(2 * window + 2, np.int64)
     targets = np.zeros(slots, np.int64)
     sentence = np.zeros(LONGEST_SENTENCE, np.int32)
     state, position = np.uint64(seed), 0
-    first, second, none = (
-        np.int64(inputs.ctypes.data),
-        np.int64(outputs.ctypes.data),
-        np.int64(empty.ctypes.data),
-    )
+    first, second = np.int64(inputs.ctypes.data), np.int64(outputs.ctypes.data)
+    none = aligned(work)  # a row of zeros
+    copies = none + size
     while position < len(tokens):
         position, length, state = next_sentence(tokens, position, keep, state, sentence)
         rate = rate_at(position / len(tokens), rate_begin, rate_end)
@@ -159,7 +166,7 @@ def skipgram(
                 update_window(
                     contexts, count, targets, drawn, copies, scores, none, blocks, table, rate
                 )
-    hold(empty)
+    hold(work)
     return state
 
 
@@ -174,7 +181,7 @@ def choose_targets(
     aliases: Array,
     state: Any,
     targets: Array,
-    copies: Array,
+    copies: Any,
 ) -> Any:
     """The word and its negative samples, with copies of their rows: (state, how many)."""
     targets[0] = base + word * size
@@ -186,12 +193,11 @@ def choose_targets(
             targets[drawn] = base + sample * size
             prefetch_row(targets[drawn], blocks)
             drawn += 1
-    start = np.int64(copies.ctypes.data)
-    for slot in range(len(copies)):
+    for slot in range(len(targets)):
         if slot < drawn:
-            copy_row(start + slot * size, targets[slot], blocks)
+            copy_row(copies + slot * size, targets[slot], blocks)
         else:
-            clear_row(start + slot * size, blocks)
+            clear_row(copies + slot * size, blocks)
     return state, drawn
 
 
@@ -201,7 +207,7 @@ def update_window(
     count: Any,
     targets: Array,
     drawn: Any,
-    copies: Array,
+    copies: Any,
     scores: Array,
     none: Any,
     blocks: Any,
@@ -209,11 +215,11 @@ def update_window(
     rate: Any,
 ) -> None:
     """Move the contexts' rows and the targets' rows by their gradients."""
-    size, start = np.int64(blocks * 64), np.int64(copies.ctypes.data)
+    size = np.int64(blocks * LINE)
     slots = (drawn + GROUP - 1) // GROUP * GROUP
     for c in range(0, count, 2):
         for t in range(0, slots, GROUP):
-            row = start + t * size
+            row = copies + t * size
             found = dot_products(
                 (contexts[c], contexts[c + 1]), (row, row + size, row + 2 * size), blocks
             )
@@ -241,7 +247,7 @@ def update_window(
             c += 2
     for c in range(count):
         for t in range(0, slots, GROUP):
-            row = start + t * size
+            row = copies + t * size
             factors = (scores[c, t], scores[c, t + 1], scores[c, t + 2])
             add_scaled(contexts[c], (row, row + size, row + 2 * size), factors, blocks)
 
@@ -283,6 +289,20 @@ def gather(bag: Array, count: Any, hidden: Any, blocks: Any) -> None:
 
 
 @compiled
+def scatter(bag: Array, count: Any, source: Any, blocks: Any) -> None:
+    """Add a row to each of the rows at the addresses in `bag`."""
+    i = 0
+    while i + 4 <= count:
+        add_to_rows((bag[i], bag[i + 1], bag[i + 2], bag[i + 3]), source, blocks)
+        i += 4
+    while i + 2 <= count:
+        add_to_rows((bag[i], bag[i + 1]), source, blocks)
+        i += 2
+    if i < count:
+        add_to_rows((bag[i],), source, blocks)
+
+
+@compiled
 def update_targets(
     hidden: Any,
     gradient: Any,
@@ -301,20 +321,54 @@ def update_targets(
     times.
     """
     clear_row(gradient, blocks)
-    for spare in range(drawn, (drawn + GROUP - 1) // GROUP * GROUP):
+    for spare in range(drawn, drawn + GROUP):
         targets[spare] = none
-    for t in range(0, drawn, GROUP):
+    t = 0
+    while drawn - t > GROUP:
+        update_six(hidden, gradient, targets, t, positives, drawn, blocks, table, rate, weight)
+        t += 2 * GROUP
+    if t < drawn:
         rows = (targets[t], targets[t + 1], targets[t + 2])
         found = dot_products((hidden,), rows, blocks)
-        one = target_step(t, positives, drawn, found[0], table, rate, weight)
-        two = target_step(t + 1, positives, drawn, found[1], table, rate, weight)
-        three = target_step(t + 2, positives, drawn, found[2], table, rate, weight)
-        add_scaled(gradient, rows, (one, two, three), blocks)
-        add_scaled(targets[t], (hidden,), (one,), blocks)
-        if t + 1 < drawn:
-            add_scaled(targets[t + 1], (hidden,), (two,), blocks)
-        if t + 2 < drawn:
-            add_scaled(targets[t + 2], (hidden,), (three,), blocks)
+        steps = (
+            target_step(t, positives, drawn, found[0], table, rate, weight),
+            target_step(t + 1, positives, drawn, found[1], table, rate, weight),
+            target_step(t + 2, positives, drawn, found[2], table, rate, weight),
+        )
+        exchange(hidden, gradient, rows, steps, blocks)
+
+
+@compiled
+def update_six(
+    hidden: Any,
+    gradient: Any,
+    targets: Array,
+    t: Any,
+    positives: Any,
+    drawn: Any,
+    blocks: Any,
+    table: Array,
+    rate: Any,
+    weight: Any,
+) -> None:
+    rows = (
+        targets[t],
+        targets[t + 1],
+        targets[t + 2],
+        targets[t + 3],
+        targets[t + 4],
+        targets[t + 5],
+    )
+    found = dot_products((hidden,), rows, blocks)
+    steps = (
+        target_step(t, positives, drawn, found[0], table, rate, weight),
+        target_step(t + 1, positives, drawn, found[1], table, rate, weight),
+        target_step(t + 2, positives, drawn, found[2], table, rate, weight),
+        target_step(t + 3, positives, drawn, found[3], table, rate, weight),
+        target_step(t + 4, positives, drawn, found[4], table, rate, weight),
+        target_step(t + 5, positives, drawn, found[5], table, rate, weight),
+    )
+    exchange(hidden, gradient, rows, steps, blocks)
 
 
 @compiled
@@ -395,13 +449,13 @@ def bags(
     """One pass of CBOW (the words around predict the word) or of skip-gram with subwords (the word
     predicts those around)."""
     width = inputs.shape[1]
-    blocks, size = width // 16, np.int64(width * 4)
-    work = np.zeros((3, width), np.float32)
-    targets = np.zeros(2 * window + (window + 1) * negatives + GROUP, np.int64)
+    blocks, size = width // LANES, np.int64(width * 4)
+    work = np.zeros(3 * width + LANES, np.float32)
+    targets = np.zeros(2 * window + (window + 1) * negatives + 2 * GROUP, np.int64)
     bag = np.zeros(2 * window * most_rows(starts) + 4, np.int64)
     sentence = np.zeros(LONGEST_SENTENCE, np.int32)
     state, position = np.uint64(seed), 0
-    second, hidden = np.int64(outputs.ctypes.data), np.int64(work.ctypes.data)
+    second, hidden = np.int64(outputs.ctypes.data), aligned(work)
     while position < len(tokens):
         position, length, state = next_sentence(tokens, position, keep, state, sentence)
         rate = rate_at(position / len(tokens), rate_begin, rate_end)
@@ -429,9 +483,8 @@ def bags(
             update_targets(
                 hidden, gradient, targets, positives, drawn, none, blocks, table, rate, weight
             )
-            for i in range(count):
-                add_scaled(bag[i], (gradient,), (np.float32(1.0),), blocks)
-    hold(work[0])
+            scatter(bag, count, gradient, blocks)
+    hold(work)
     return state
 
 

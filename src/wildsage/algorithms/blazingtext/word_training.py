@@ -78,9 +78,9 @@ class WordTraining:
         self.rows = self.rows[words:]
         rng = np.random.default_rng(self.settings.seed)
         self.inputs = padded_zeros(len(self.row_numbers), width)
-        scale = 2.0 if self.subwords else 1.0
-        start = rng.random((len(self.inputs), width), np.float32) - np.float32(0.5)
-        self.inputs[:, :width] = start * np.float32(scale / width)
+        # From -1 to 1 before the division: with half as much, CBOW learns markedly less.
+        start = rng.random((len(self.inputs), width), np.float32) * 2 - 1
+        self.inputs[:, :width] = start / np.float32(width)
         self.outputs = padded_zeros(words, width)
         self._prepare_sampling()
 
