@@ -13,9 +13,12 @@ halved, and one pass of tanh serves all four.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
+from wildsage.algorithms.compiling import compiled
 from wildsage.algorithms.forecasting_deepar.sampling import draw
 
 _LIMIT = np.float32(7.99881172180175781)
@@ -33,7 +36,7 @@ _B0, _B1, _B2, _B3 = map(
 )
 
 
-@njit(inline="always", fastmath=True)
+@njit(inline="always")
 def _tanh(x):  # type: ignore[no-untyped-def]
     x = max(min(x, _LIMIT), -_LIMIT)
     y = x * x
@@ -42,15 +45,15 @@ def _tanh(x):  # type: ignore[no-untyped-def]
     return x * above / below
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _squash(gates, added):  # type: ignore[no-untyped-def]
+@compiled
+def _squash(gates: Any, added: Any) -> None:
     """tanh of the sum, into `gates`; both are flat."""
     for n in range(gates.size):
         gates[n] = _tanh(gates[n] + added[n])
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _advance(gates, before, after, hidden):  # type: ignore[no-untyped-def]
+@compiled
+def _advance(gates: Any, before: Any, after: Any, hidden: Any) -> None:
     """The new cells and hidden values from squashed gates; all flat."""
     size = before.size
     i, f, u, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
@@ -63,8 +66,10 @@ def _advance(gates, before, after, hidden):  # type: ignore[no-untyped-def]
 # --- one layer over time -------------------------------------------------------------------------
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def layer_forward(inputs, weights, added, keep, stacked, gates, cells):  # type: ignore[no-untyped-def]
+@compiled
+def layer_forward(
+    inputs: Any, weights: Any, added: Any, keep: Any, stacked: Any, gates: Any, cells: Any
+) -> None:
     """A layer over all steps, for training.
 
     `inputs` (steps, width, rows) are stacked upon the hidden values in `stacked` (steps + 1,
@@ -88,18 +93,18 @@ def layer_forward(inputs, weights, added, keep, stacked, gates, cells):  # type:
                 new[n] = old[n] if kept[n] else new[n]
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def layer_backward(  # type: ignore[no-untyped-def]
-    gradient,
-    weights,
-    keep,
-    stacked,
-    gates,
-    cells,
-    inputs_gradient,
-    weights_gradient,
-    added_gradient,
-):
+@compiled
+def layer_backward(
+    gradient: Any,
+    weights: Any,
+    keep: Any,
+    stacked: Any,
+    gates: Any,
+    cells: Any,
+    inputs_gradient: Any,
+    weights_gradient: Any,
+    added_gradient: Any,
+) -> None:
     """The way back through `layer_forward`, from the `gradient` (steps, units, rows) of the hidden
     values. `inputs_gradient` may be empty where nobody asks for it.
     """
@@ -141,8 +146,8 @@ def layer_backward(  # type: ignore[no-untyped-def]
             inputs_gradient[t] = backwards[:width]
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _retreat(gates, hidden, before, after, cells, out):  # type: ignore[no-untyped-def]
+@compiled
+def _retreat(gates: Any, hidden: Any, before: Any, after: Any, cells: Any, out: Any) -> None:
     """Gradients of what went into tanh at one step; `cells` becomes that of the cells before."""
     size = before.size
     i, f, u, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
@@ -167,8 +172,8 @@ def _retreat(gates, hidden, before, after, cells, out):  # type: ignore[no-untyp
 # --- forecasting ---------------------------------------------------------------------------------
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def layer_run(gates, weights, kept, cells, hidden, outputs):  # type: ignore[no-untyped-def]
+@compiled
+def layer_run(gates: Any, weights: Any, kept: Any, cells: Any, hidden: Any, outputs: Any) -> None:
     """A layer over all steps with zoneout's mean and no way back.
 
     `gates` (steps, 4 units, rows) holds what the inputs give; `hidden` and `cells` (units, rows)
@@ -183,8 +188,8 @@ def layer_run(gates, weights, kept, cells, hidden, outputs):  # type: ignore[no-
         outputs[t] = hidden
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _move_on(gates, kept, cells, hidden):  # type: ignore[no-untyped-def]
+@compiled
+def _move_on(gates: Any, kept: Any, cells: Any, hidden: Any) -> None:
     size = cells.size
     i, f, u, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
     fresh = _HALF * (_ONE - kept)
@@ -194,8 +199,8 @@ def _move_on(gates, kept, cells, hidden):  # type: ignore[no-untyped-def]
         hidden[n] = kept * hidden[n] + fresh * (_ONE + o[n]) * _tanh(cell)
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _squash_by_series(gates, shared):  # type: ignore[no-untyped-def]
+@compiled
+def _squash_by_series(gates: Any, shared: Any) -> None:
     """tanh of gates (4 units, rows) plus what the rows of a series share (4 units, series)."""
     series = shared.shape[1]
     each = gates.shape[1] // series
@@ -237,25 +242,25 @@ def _add(outputs, direct, offsets):  # type: ignore[no-untyped-def]
             outputs[n, r] += direct[n, r] + offsets[n, r // each]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
-def sample_paths(  # type: ignore[no-untyped-def]
-    kind,
-    kept,
-    first,
-    shared,
-    lags,
-    weights,
-    upper,
-    biases,
-    head,
-    near,
-    offsets,
-    hidden,
-    cells,
-    scale,
-    states,
-    paths,
-):
+@compiled
+def sample_paths(
+    kind: Any,
+    kept: Any,
+    first: Any,
+    shared: Any,
+    lags: Any,
+    weights: Any,
+    upper: Any,
+    biases: Any,
+    head: Any,
+    near: Any,
+    offsets: Any,
+    hidden: Any,
+    cells: Any,
+    scale: Any,
+    states: Any,
+    paths: Any,
+) -> None:
     """Sample paths of several series at once, step by step; `paths` (steps, series * samples).
 
     `first` (n, series) are the outputs for the first step, `hidden` and `cells` (layers, units,

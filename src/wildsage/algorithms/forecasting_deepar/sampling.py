@@ -9,9 +9,12 @@ path is an exact draw, and quantiles and means of all of them come out less nois
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
+
+from wildsage.algorithms.compiling import compiled
 
 GAUSSIAN, STUDENT_T, NEGATIVE_BINOMIAL, BETA, DETERMINISTIC = range(5)
 
@@ -41,8 +44,8 @@ def _softplus(x):  # type: ignore[no-untyped-def]
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
-@njit(cache=True)
-def _normal_quantile(p):  # type: ignore[no-untyped-def]
+@compiled
+def _normal_quantile(p: Any) -> Any:
     """Acklam's rational approximation; relative error below 1.2e-9."""
     if p < 0.02425 or p > 0.97575:
         q = math.sqrt(-2 * math.log(min(p, 1 - p)))
@@ -98,8 +101,8 @@ def _normal_quantile(p):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)
-def _gamma(shape, states, row):  # type: ignore[no-untyped-def]
+@compiled
+def _gamma(shape: Any, states: Any, row: Any) -> Any:
     """Marsaglia and Tsang's rejection; small shapes by a power of a uniform number."""
     boost = 1.0
     if shape < 1.0:
@@ -117,8 +120,8 @@ def _gamma(shape, states, row):  # type: ignore[no-untyped-def]
                 return d * v * boost
 
 
-@njit(cache=True)
-def _poisson(mean, states, row):  # type: ignore[no-untyped-def]
+@compiled
+def _poisson(mean: Any, states: Any, row: Any) -> Any:
     """Products of uniform numbers for small means, Hoermann's PTRS for large ones."""
     if mean < 10:
         limit, product, count = math.exp(-mean), _uniform(states, row), 0
@@ -145,8 +148,17 @@ def _poisson(mean, states, row):  # type: ignore[no-untyped-def]
             return k
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
-def draw(kind, parameters, paths_each, rows_per, scale, states, order, out):  # type: ignore[no-untyped-def]
+@compiled
+def draw(
+    kind: Any,
+    parameters: Any,
+    paths_each: Any,
+    rows_per: Any,
+    scale: Any,
+    states: Any,
+    order: Any,
+    out: Any,
+) -> None:
     """One value per path, in units of its series' scale.
 
     `parameters` (n, columns) are the network's outputs, a column for `rows_per` paths; `paths_each`

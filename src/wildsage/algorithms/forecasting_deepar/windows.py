@@ -9,10 +9,11 @@ nothing is observed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import njit
 
+from wildsage.algorithms.compiling import compiled
 from wildsage.algorithms.forecasting_deepar.frequency import Frequency
 from wildsage.algorithms.forecasting_deepar.series import Panel
 
@@ -111,27 +112,27 @@ class Cutter:
         return self.layout.frequency.features(ordinals), np.arange(len(rows)) * steps
 
 
-@njit(nogil=True, cache=True)
-def _cut(  # type: ignore[no-untyped-def]
-    values,
-    observed,
-    offsets,
-    starts,
-    rows,
-    splits,
-    lags,
-    context,
-    calendar,
-    first,
-    dynamic,
-    dynamic_offsets,
-    usual,
-    scaled,
-    inputs,
-    targets,
-    seen,
-    scales,
-):
+@compiled
+def _cut(
+    values: Any,
+    observed: Any,
+    offsets: Any,
+    starts: Any,
+    rows: Any,
+    splits: Any,
+    lags: Any,
+    context: Any,
+    calendar: Any,
+    first: Any,
+    dynamic: Any,
+    dynamic_offsets: Any,
+    usual: Any,
+    scaled: Any,
+    inputs: Any,
+    targets: Any,
+    seen: Any,
+    scales: Any,
+) -> None:
     steps, count = targets.shape
     n_lags, n_calendar, n_dynamic = len(lags), calendar.shape[1], dynamic.shape[1]
     for w in range(count):
@@ -166,8 +167,8 @@ def _cut(  # type: ignore[no-untyped-def]
             seen[t, w] = np.float32(observed[begin + position]) if here else np.float32(0)
 
 
-@njit(nogil=True, cache=True)
-def _scale(values, observed, context):  # type: ignore[no-untyped-def]
+@compiled
+def _scale(values: Any, observed: Any, context: Any) -> Any:
     """The mean size of the context's values, of all values before where these are all zero."""
     for begin in (max(len(values) - context, 0), 0):
         total, count = 0.0, 0
