@@ -226,6 +226,14 @@ def test_wrapped_objects_of_a_pipe_are_unwrapped(mime: str) -> None:
         ),
         (TEXTS, (b"no records", "application/x-recordio"), "matches the requested content-type"),
         (TEXTS, (record(b"alone"), "application/x-recordio"), "a source without a label"),
+        (
+            TEXTS,
+            (record(b"sea") + record(b'{"label": 1}'), "application/x-recordio"),
+            "is not a label",
+        ),
+        ({**TEXTS, "learning_rate": "1e30"}, labelled(), "Training diverged"),
+        ({**WORDS, "mode": "cbow", "learning_rate": "1e30"}, sentences(), "Training diverged"),
+        ({**WORDS, "mode": "skipgram", "learning_rate": "1e30"}, sentences(), "Training diverged"),
     ],
 )
 def test_bad_data_are_refused(
@@ -244,13 +252,21 @@ def test_validation_without_known_labels_is_refused() -> None:
         pass
 
 
-def test_a_list_without_pairs_is_refused() -> None:
+@pytest.mark.parametrize("content", [b"nothing of use", b"sea ship nan"])
+def test_a_list_without_pairs_is_refused(content: bytes) -> None:
     hyperparameters = {**WORDS, "evaluation": "true"}
     with (
         pytest.raises(ClientError, match="two words and a number"),
-        job(hyperparameters, train=sentences(), wordsim=b"nothing of use"),
+        job(hyperparameters, train=sentences(), wordsim=content),
     ):
         pass
+
+
+def test_labels_may_have_any_bytes() -> None:
+    records = b"".join(map(record, [b"sea ship", b"\xff", b"bread oven", b"b\xe9"])) * 5
+    with job(TEXTS, train=(records, "application/x-recordio")) as instance:
+        model = TextClassifier.load(instance.paths.model / "model.bin")
+    assert len(model.classes_) == 2
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from wildsage.algorithms.blazingtext.sharing import adaptive_sum
 from wildsage.algorithms.blazingtext.threads import thread_count
 from wildsage.algorithms.blazingtext.word2vec import EmptyVocabulary
 from wildsage.algorithms.blazingtext.word_kernels import alias_table
+from wildsage.algorithms.blazingtext.word_training import Diverged
 
 SENTENCES = themed_sentences(400)[0]
 SMALL: dict[str, Any] = {
@@ -144,6 +145,12 @@ def test_what_cannot_be_learned_is_said() -> None:
         fitted(mode="batch_skipgram", subwords=True)
     with pytest.raises(ValueError, match="not fitted"):
         Word2Vec().transform(["a"])
+
+
+@pytest.mark.parametrize("mode", ["cbow", "skipgram"])
+def test_vectors_that_are_no_numbers_are_not_handed_out(mode: str) -> None:
+    with pytest.raises(Diverged, match="smaller value of learning_rate"):
+        fitted(mode=mode, learning_rate=1e30)
 
 
 def test_a_model_of_texts_is_not_one_of_words(tmp_path: Path) -> None:

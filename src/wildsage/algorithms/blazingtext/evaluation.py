@@ -8,6 +8,7 @@ is installed.
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -30,9 +31,11 @@ def parse_pairs(lines: Iterable[str]) -> Pairs:
         if line.startswith("#") or len(parts) < 3:
             continue
         try:
-            pairs.append((parts[0], parts[1], float(parts[2])))
+            score = float(parts[2])
         except ValueError:
             continue
+        if math.isfinite(score):
+            pairs.append((parts[0], parts[1], score))
     return pairs
 
 

@@ -19,7 +19,7 @@ from wildsage.algorithms.blazingtext.serving import TextModel, WordModel
 from wildsage.algorithms.blazingtext.text_training import Listener
 from wildsage.algorithms.blazingtext.tokens import TokenReader
 from wildsage.algorithms.blazingtext.word2vec import EmptyVocabulary, Word2Vec
-from wildsage.algorithms.blazingtext.word_training import Progress
+from wildsage.algorithms.blazingtext.word_training import Diverged, Progress
 from wildsage.contract.failure import AlgorithmError, ClientError
 
 WORDS_FILE, TEXTS_FILE = "vectors.bin", "model.bin"
@@ -28,10 +28,16 @@ WORDS_FILE, TEXTS_FILE = "vectors.bin", "model.bin"
 def train(job: TrainingJob) -> None:
     mode = job.hyperparameters["mode"]
     _announce(job, mode)
-    if mode == "supervised":
-        _train_texts(job)
-    else:
-        _train_words(job, mode)
+    try:
+        if mode == "supervised":
+            _train_texts(job)
+        else:
+            _train_words(job, mode)
+    except Diverged:
+        raise ClientError(
+            "Training diverged: the model has values that are not finite. "
+            "Please try a smaller value of the 'learning_rate' hyperparameter."
+        ) from None
 
 
 def _announce(job: TrainingJob, mode: str) -> None:

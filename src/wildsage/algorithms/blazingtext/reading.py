@@ -108,7 +108,14 @@ def _lines_of_attributes(records: Iterator[bytes], channel: Channel) -> Iterator
         if label_first is None:
             label_first = _is_label(one) and not _is_label(other)
         source, label = (other, one) if label_first else (one, other)
-        yield labelled(source.decode("utf-8", "surrogateescape"), _label_of(label))
+        yield _labelled_or_refuse(source.decode("utf-8", "surrogateescape"), label, channel)
+
+
+def _labelled_or_refuse(source: str, label: bytes, channel: Channel) -> bytes:
+    try:
+        return labelled(source, _label_of(label))
+    except TypeError as error:
+        raise unreadable(channel, str(error)) from error
 
 
 def _is_label(record: bytes) -> bool:
@@ -149,7 +156,7 @@ def label_name(label: Any) -> bytes:
     """`__label__4` of 4; TypeError for what is no label."""
     if not isinstance(label, str | int | float) or isinstance(label, bool):
         raise TypeError(f"{label!r} is not a label")
-    name = "".join(str(label).split()).encode()
+    name = "".join(str(label).split()).encode("utf-8", "surrogateescape")
     return name if name.startswith(LABEL_PREFIX) else LABEL_PREFIX + name
 
 

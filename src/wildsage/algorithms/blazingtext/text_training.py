@@ -14,7 +14,12 @@ from wildsage.algorithms.blazingtext.dictionary import Bags, Dictionary
 from wildsage.algorithms.blazingtext.fasttext import Rows
 from wildsage.algorithms.blazingtext.simd import padded_zeros
 from wildsage.algorithms.blazingtext.threads import run_pieces, seed_of, thread_count
-from wildsage.algorithms.blazingtext.word_training import LEAST_RATE, REPORTS, Progress
+from wildsage.algorithms.blazingtext.word_training import (
+    LEAST_RATE,
+    REPORTS,
+    Progress,
+    require_finite,
+)
 
 PREDICTION_BLOCK = 4096  # lines
 LARGEST_PIECE = 50_000_000  # features
@@ -93,6 +98,7 @@ class TextTraining:
                 break
         if kept is not None:
             self.inputs, self.outputs = kept
+        require_finite(self.inputs, self.outputs)
 
     def _epoch(self, epoch: int) -> bool:
         """One pass in an order of its own, in pieces; whether it came to its end."""

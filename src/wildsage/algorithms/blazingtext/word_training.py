@@ -56,6 +56,20 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+class Diverged(ValueError):
+    """What was learned is no numbers any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Training diverged. Try a smaller value of learning_rate.")
+
+
+def require_finite(*matrices: np.ndarray) -> None:
+    """Diverged unless all numbers are finite; their sum is, then, and needs no other matrix."""
+    with np.errstate(invalid="ignore"):
+        if not all(math.isfinite(matrix.sum(dtype=np.float64)) for matrix in matrices):
+            raise Diverged
+
+
 @dataclass
 class WordTraining:
     """The matrices and all that a pass needs."""
@@ -96,6 +110,10 @@ class WordTraining:
 
     def run(self) -> None:
         """All epochs, or as many pieces of them as there is time for."""
+        self._learn()
+        require_finite(self.inputs, self.outputs)
+
+    def _learn(self) -> None:
         settings, count = self.settings, len(self.tokens)
         threads = thread_count(settings.threads, count * settings.epochs)
         cuts = np.linspace(0, count, self._pieces() + 1).astype(np.int64).tolist()
