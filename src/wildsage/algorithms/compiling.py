@@ -30,7 +30,20 @@ _MATHS = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 def compiled(function: Function) -> Function:
     """`function` as machine code; it runs without the interpreter's lock."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": _MATHS, "error_model": "numpy"}
+    return _compiled(function, {})
+
+
+def inlined(function: Function) -> Function:
+    """The same for the inside of a loop: a part of each function that calls it.
+
+    A call hands over every array as seven numbers, and may count who holds it; LLVM inlines small
+    functions unasked, but not ones with loops of their own.
+    """
+    return _compiled(function, {"forceinline": True})
+
+
+def _compiled(function: Function, more: dict[str, Any]) -> Function:
+    options = {"nogil": True, "fastmath": _MATHS, "error_model": "numpy", **more}
     try:
         return cast("Function", njit(cache=True, **options)(function))
     except RuntimeError:  # there is no folder that the compiled code could be kept in

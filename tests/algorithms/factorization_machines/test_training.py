@@ -40,7 +40,7 @@ def runs_of(
 def _run(rows: Array, size: int, sparse: bool, labels: Array = LABELS) -> Run:
     if not sparse:
         return DenseRun(size, labels[rows], TABLE[rows])
-    assembler = Assembler(WIDTH, size, np.random.default_rng(0))
+    assembler = Assembler(size, np.random.default_rng(0))
     return assembler.run(SparseMatrix.from_dense(TABLE), labels, rows)
 
 
@@ -166,15 +166,35 @@ def test_a_loss_that_explodes_ends_the_training() -> None:
         trained(runs_of() * 60, _optimizer="sgd", factors_lr=100, linear_lr=100)
 
 
-def test_grouping_keeps_every_entry() -> None:
-    run: Any = runs_of(slice(0, 50))[0]
-    touched, starts, batches, rows, values = run.layout
+def test_chains_keep_every_entry() -> None:
+    """Every feature's chain leads through its entries; afterwards there are no chains."""
+    run: Any = runs_of(slice(0, 50), size=50)[0]
+    state, linear = np.ones((WIDTH, 1, 4), np.float32), np.zeros((WIDTH, 4), np.float32)
+    heads, chains = np.full(WIDTH, -1, np.int32), kernels.room(kernels.largest(run.rows, 50))
+    sums, scores = np.empty((50, 4), np.float32), np.empty(50, np.float32)
+    count = kernels.walk(state, linear, run.rows, 0, 50, heads, chains, sums, scores)
+    links, values, touched = chains
     rebuilt = np.zeros((50, WIDTH), np.float32)
-    for batch in range(len(batches) - 1):
-        for number in range(batches[batch], batches[batch + 1]):
-            part = slice(starts[number], starts[number + 1])
-            rebuilt[batch * 20 + rows[part], touched[number]] += values[part]
+    for feature in touched[:count]:
+        entry = heads[feature]
+        while entry >= 0:
+            rebuilt[links[entry, 1], feature] += values[entry]
+            entry = links[entry, 0]
     assert (rebuilt == TABLE[:50]).all()
+    kernels.gradients(state, count, heads, chains, sums, scores, np.empty((count, 5), np.float32))
+    assert (heads == -1).all()
+
+
+@pytest.mark.parametrize("factors", [1, 5, 16, 20, 32])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+def test_any_number_of_factors_learns_alike(optimizer: str, factors: int) -> None:
+    """Rows that fill the lanes, do not, and fill some: beside matrix products."""
+    changes = {"num_factors": factors, "_optimizer": optimizer, "factors_lr": 0.05}
+    one, other = (trained(runs_of(sparse=sparse), **changes) for sparse in (True, False))
+    assert one.model().factors.shape == (WIDTH, factors)
+    assert differ(one.model(), other.model()) < 1e-4
+    rows = SparseMatrix.from_dense(TABLE)
+    assert fast_scores(one.model(), rows) == pytest.approx(one.model().scores(TABLE), abs=1e-4)
 
 
 def test_what_is_made_ahead_comes_in_order_and_errors_come_through() -> None:

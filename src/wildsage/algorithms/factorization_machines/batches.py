@@ -1,4 +1,4 @@
-"""From rows to runs of mini-batches: shuffled, and grouped by feature where they are sparse.
+"""From rows to runs of mini-batches, in random order.
 
 Rows are shuffled within what is at hand: all of them when they are in memory, a block of some
 megabytes when they stream by.
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildsage.algorithms.factorization_machines import kernels
 from wildsage.algorithms.rows import Batch, Features, stack
 from wildsage.formats.matrix import SparseMatrix
 
@@ -48,40 +47,30 @@ class DenseRun(Run):
 
 
 @dataclass(slots=True)
-class GroupedRun(Run):
-    """Sparse mini-batches as `kernels.group` lays them out."""
+class SparseRun(Run):
+    """Rows of a sparse matrix, in the order that mini-batches take them in."""
 
-    touched: Array
-    starts: Array
-    batches: Array
-    rows: Array
-    values: Array
+    matrix: SparseMatrix
+    order: Array
 
     @property
-    def layout(self) -> tuple[Array, Array, Array, Array, Array]:
-        return self.touched, self.starts, self.batches, self.rows, self.values
+    def rows(self) -> tuple[Array, Array, Array, Array]:
+        """As the kernels take them."""
+        indices = np.ascontiguousarray(self.matrix.indices, np.int32)
+        return indices, self.matrix.data, self.matrix.indptr, self.order
 
 
 @dataclass
 class Assembler:
     """Makes runs of rows."""
 
-    feature_dim: int
     size: int
     rng: np.random.Generator
-
-    def __post_init__(self) -> None:
-        self._slots: Array | None = None
 
     def run(self, features: Features, labels: Array, order: Array) -> Run:
         """The rows of `order` as mini-batches."""
         if isinstance(features, SparseMatrix):
-            indices = np.ascontiguousarray(features.indices, np.int32)
-            arrays = (indices, features.data, features.indptr)
-            if self._slots is None:
-                self._slots = np.full(self.feature_dim, -1, np.int32)
-            layout = kernels.group(*arrays, order, self.size, self._slots)
-            return GroupedRun(self.size, labels[order], *layout)
+            return SparseRun(self.size, labels[order], features, order)
         return DenseRun(self.size, labels[order], features[order])
 
     def from_memory(self, rows: Batch) -> Iterator[Run]:

@@ -114,7 +114,7 @@ class FactorizationMachines(Estimator):
         _same_length(features, labels)
         width = int(features.shape[1])
         trainer = Trainer(self.hyperparameters(width), self.random_state)
-        assembler = Assembler(width, self.mini_batch_size, trainer.rng)
+        assembler = Assembler(self.mini_batch_size, trainer.rng)
         self._training: Any = (trainer, assembler)
         self.n_features_in_ = width
         return suited(features), labels

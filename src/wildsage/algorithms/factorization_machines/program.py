@@ -29,7 +29,7 @@ def train(job: TrainingJob) -> None:
     with job.log.timed("initialize.time"):
         trainer = Trainer(job.hyperparameters, job.seed, job.cluster)
         rng = np.random.default_rng([job.seed, job.cluster.rank])
-        assembler = Assembler(trainer.feature_dim, trainer.size, rng)
+        assembler = Assembler(trainer.size, rng)
         rows = Rows(lambda epoch: labelled(job, job.channels["train"], epoch), assembler)
     statistics = IteratorStatistics()
     for epoch in range(job.hyperparameters["epochs"]):

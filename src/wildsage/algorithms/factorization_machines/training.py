@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from wildsage.algorithms.background import ahead
 from wildsage.algorithms.factorization_machines import kernels
-from wildsage.algorithms.factorization_machines.batches import DenseRun, GroupedRun, Run
+from wildsage.algorithms.factorization_machines.batches import DenseRun, Run, SparseRun
 from wildsage.algorithms.factorization_machines.metrics import CLASSIFIER
 from wildsage.algorithms.factorization_machines.model import FactorizationModel
+from wildsage.algorithms.lanes import aligned_zeros
 from wildsage.algorithms.rows import Batch, Features
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
@@ -58,28 +59,27 @@ class Trainer:
         self._kind = kernels.LOGISTIC if self._is_classifier else kernels.SQUARED
         self._optimizer = OPTIMIZERS[hyperparameters["_optimizer"]]
         self._rates = self._make_rates()
-        self._state = self._make_state()
-        self._steps = np.zeros(self.feature_dim, np.int32)
+        self._state, self._linear = self._make_state()
+        self._heads = np.full(self.feature_dim, -1, np.int32)
         self._bias = np.zeros(4)
         if hyperparameters["use_bias"]:
             self._bias[0] = float(self._initial("bias", 1)[0])
-        self._slots: Array | None = None
 
     @property
     def _is_classifier(self) -> bool:
         return self.predictor_type == CLASSIFIER
 
-    def _make_state(self) -> Array:
+    def _make_state(self) -> tuple[Array, Array]:
         """Weights by the initial distributions; what the optimizer remembers begins as zeros."""
         factors: int = self.hyperparameters["num_factors"]
         planes = 1 + REMEMBERED[self.hyperparameters["_optimizer"]]
-        state = np.zeros((self.feature_dim, planes, factors + 1), np.float32)
+        state = aligned_zeros(self.feature_dim, planes, factors)
+        linear = aligned_zeros(self.feature_dim, kernels.LINEAR_COLUMNS)
         if self.hyperparameters["use_linear"]:
-            state[:, 0, factors] = self._initial("linear", self.feature_dim)
-        state[:, 0, :factors] = self._initial("factors", self.feature_dim * factors).reshape(
-            -1, factors
-        )
-        return state
+            linear[:, kernels.LINEAR] = self._initial("linear", self.feature_dim)
+        drawn = self._initial("factors", self.feature_dim * factors)
+        state[:, 0] = drawn.reshape(-1, factors)
+        return state, linear
 
     def _initial(self, group: str, count: int) -> Array:
         given = self.hyperparameters
@@ -128,8 +128,8 @@ class Trainer:
     def _alone(self, runs: Iterator[Run]) -> Iterator[Array]:
         for run in ahead(runs):
             figures = np.zeros((len(run), kernels.FIGURES))
-            if isinstance(run, GroupedRun):
-                self._train_grouped(run, figures)
+            if isinstance(run, SparseRun):
+                self._train_sparse(run, figures)
             else:
                 for batch in range(len(run)):
                     gradient = self._gradient(run, batch)
@@ -137,16 +137,17 @@ class Trainer:
                     figures[batch] = gradient.figures
             yield figures
 
-    def _train_grouped(self, run: GroupedRun, figures: Array) -> None:
+    def _train_sparse(self, run: SparseRun, figures: Array) -> None:
         kernels.train(
             self._kind,
             self._optimizer,
             self._state,
-            self._steps,
+            self._linear,
             self._bias,
             self._rates,
             run.size,
-            *run.layout,
+            run.rows,
+            self._heads,
             run.labels,
             figures,
         )
@@ -167,23 +168,19 @@ class Trainer:
                 yield gradient.figures[None]
 
     def _nothing(self) -> Gradient:
-        width = self._state.shape[2]
-        empty = np.zeros((0, width), np.float32)
+        empty = np.zeros((0, self._state.shape[2] + 1), np.float32)
         return Gradient(np.zeros(0, np.int32), empty, 0.0, np.zeros(kernels.FIGURES))
 
     def _merged(self, gradient: Gradient) -> tuple[Array, Array]:
         """The gradients of all hosts: each feature once."""
-        width = self._state.shape[2]
-        packed = np.empty((len(gradient.touched), width + 1), np.int32)
+        packed = np.empty((len(gradient.touched), self._state.shape[2] + 2), np.int32)
         packed[:, 0] = gradient.touched
         packed[:, 1:] = gradient.found.view(np.int32)
         parts = self.cluster.gather(packed)
         if parts is not None:
             packed = np.concatenate(parts)
-            if self._slots is None:
-                self._slots = np.full(self.feature_dim, -1, np.int32)
             touched, found = _unpacked(packed)
-            count = kernels.merge(touched, found, self._slots)
+            count = kernels.merge(touched, found, self._heads)
             packed = packed[:count]
             packed[:, 0], packed[:, 1:] = touched[:count], found[:count].view(np.int32)
         return _unpacked(self.cluster.broadcast(packed))
@@ -191,44 +188,42 @@ class Trainer:
     def _apply(self, gradient: Gradient, rows: float) -> None:
         rescale = self._rates[kernels.RESCALE]
         scale = np.float32(rescale if rescale >= 0 else 1 / rows)
-        rates, kind = self._rates, self._optimizer
-        kernels.apply(
-            kind, self._state, self._steps, gradient.touched, gradient.found, scale, rates
-        )
+        rates, kind, weights = self._rates, self._optimizer, (self._state, self._linear)
+        kernels.apply(kind, *weights, gradient.touched, gradient.found, scale, rates)
         kernels.step_bias(kind, self._bias, gradient.bias, scale, rates)
 
     # --- gradients -------------------------------------------------------------------------------
 
     def _gradient(self, run: Run, batch: int) -> Gradient:
-        if isinstance(run, GroupedRun):
-            return self._grouped_gradient(run, batch)
+        if isinstance(run, SparseRun):
+            return self._sparse_gradient(run, batch)
         assert isinstance(run, DenseRun)
         return self._dense_gradient(run.features_of(batch), run.labels_of(batch))
 
-    def _grouped_gradient(self, run: GroupedRun, batch: int) -> Gradient:
-        labels, width = run.labels_of(batch), self._state.shape[2]
-        touched, starts, batches, rows, values = run.layout
-        begin, end = int(batches[batch]), int(batches[batch + 1])
-        place = (touched, starts, begin, end, rows, values)
-        sums = np.zeros((len(labels), width - 1), np.float32)
-        scores, figures = np.zeros(len(labels), np.float32), np.zeros(kernels.FIGURES)
-        kernels.forward(self._state, *place, sums, scores)
-        kernels.finish_scores(self._bias[0], sums, scores)
+    def _sparse_gradient(self, run: SparseRun, batch: int) -> Gradient:
+        labels, rows, factors = run.labels_of(batch), run.rows, self._state.shape[2]
+        own = run.order[batch * run.size : (batch + 1) * run.size]
+        chains = kernels.room(int(np.diff(run.matrix.indptr)[own].sum()))
+        sums, scores = np.empty((len(labels), factors), np.float32), np.empty_like(labels)
+        begin = batch * run.size
+        place = (rows, begin, begin + len(labels), self._heads, chains, sums, scores)
+        features = kernels.walk(self._state, self._linear, *place)
+        scores += np.float32(self._bias[0])
+        figures = np.zeros(kernels.FIGURES)
         slopes = kernels.judge(self._kind, scores, labels, figures)
-        found = np.empty((end - begin, width), np.float32)
-        kernels.gradients(self._state, *place, sums, scores, found)
-        return Gradient(touched[begin:end], found, slopes, figures)
+        found = np.empty((features, factors + 1), np.float32)
+        kernels.gradients(self._state, features, self._heads, chains, sums, scores, found)
+        return Gradient(chains[2][:features], found, slopes, figures)
 
     def _dense_gradient(self, rows: Array, labels: Array) -> Gradient:
         """The same by matrix products; features without a value in the batch are left alone."""
-        weights = self._state[:, 0]
-        factors, linear = np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy()
+        factors, linear = self._weights()
         squares, figures = np.square(rows), np.zeros(kernels.FIGURES)
         sums = rows @ factors
         scores = rows @ linear - squares @ np.square(factors).sum(axis=1) / 2
         kernels.finish_scores(self._bias[0], sums, scores)
         slopes = kernels.judge(self._kind, scores, labels, figures)
-        found = np.empty((len(weights), weights.shape[1]), np.float32)
+        found = np.empty((len(factors), factors.shape[1] + 1), np.float32)
         found[:, :-1] = rows.T @ (sums * scores[:, None])
         found[:, :-1] -= (squares.T @ scores)[:, None] * factors
         found[:, -1] = rows.T @ scores
@@ -247,13 +242,12 @@ class Trainer:
         return found
 
     def model(self) -> FactorizationModel:
-        weights = self._state[:, 0]
-        return FactorizationModel(
-            self.predictor_type,
-            float(self._bias[0]),
-            weights[:, -1].copy(),
-            np.ascontiguousarray(weights[:, :-1]),
-        )
+        factors, linear = self._weights()
+        return FactorizationModel(self.predictor_type, float(self._bias[0]), linear, factors)
+
+    def _weights(self) -> tuple[Array, Array]:
+        """Copies of the factors and of the linear weights."""
+        return self._state[:, 0].copy(), self._linear[:, kernels.LINEAR].copy()
 
 
 def _unpacked(packed: Array) -> tuple[Array, Array]:
