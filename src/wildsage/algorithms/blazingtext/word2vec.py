@@ -137,9 +137,10 @@ class Word2Vec(Estimator):
         assert self._training is not None
         numbers, inputs = self._training.row_numbers, self._training.inputs
         at = np.minimum(np.searchsorted(numbers, rows), len(numbers) - 1)
-        with_zero = np.vstack([inputs, np.zeros((1, inputs.shape[1]), np.float32)])
-        at = np.where(numbers[at] == rows, at, len(inputs))
-        return mean_rows(with_zero, at, starts)[:, : self.vectors_.shape[1]]
+        used, places = np.unique(np.where(numbers[at] == rows, at, -1), return_inverse=True)
+        matrix = inputs[used, : self.vectors_.shape[1]]
+        matrix[used < 0] = 0
+        return mean_rows(matrix, places, starts)
 
     def vector(self, word: str) -> np.ndarray | None:
         """A known word's vector."""
