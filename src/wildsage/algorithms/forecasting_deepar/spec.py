@@ -161,7 +161,7 @@ SPEC = AlgorithmSpec(
             exclusive_minimum=True,
             default=0.001,
             tunable=Tunable(1e-5, 0.1, "Logarithmic"),
-            description="The largest step size of Adam.",
+            description="The mean step size of Adam over the training.",
         ),
         Choice(
             "likelihood",

@@ -29,7 +29,7 @@ LEAST_BATCHES = 10
 ROWS_PER_THREAD = 32
 CLIP_NORM = 10.0
 WARM_UP_SHARE, WARM_UP_MOST = 0.05, 100
-LAST_RATE = 0.01
+HIGHEST_RATE, LAST_RATE = 2.0, 0.02  # the mean over all steps is that asked for
 AVERAGE = 0.99
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -280,13 +280,15 @@ class Training:
         self.average.lerp_(self.network.flat, 1 - min(AVERAGE, steps / (steps + 10)))
 
     def _pace(self, step: int) -> float:
-        """The learning rate's course: a short rise, then half a cosine down."""
+        """The course of the step size around the learning rate: a short rise, then half a cosine
+        down. As many steps at the learning rate itself lead as far, but do not settle."""
         total = self.settings.epochs * self.plan.batches
         rise = max(1.0, min(WARM_UP_MOST, WARM_UP_SHARE * total))
         if step < rise:
-            return (step + 1) / rise
+            return HIGHEST_RATE * (step + 1) / rise
         done = (step - rise) / max(total - rise, 1)
-        return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        fall = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return LAST_RATE + (HIGHEST_RATE - LAST_RATE) * fall
 
     # --- the model -------------------------------------------------------------------------------
 
