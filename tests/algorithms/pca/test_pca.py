@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from wildsage.algorithms import registry, serve
 from wildsage.algorithms.instances import Instance, run_gang
-from wildsage.algorithms.pca import PCA
+from wildsage.algorithms.pca import PCA, covariance
 from wildsage.algorithms.pca.blocks import block_rows
 from wildsage.algorithms.pca.spectrum import complete, oriented
 from wildsage.contract.failure import ClientError
@@ -121,8 +121,61 @@ def test_without_the_mean() -> None:
 
 
 def test_mini_batches_are_multiplied_together() -> None:
-    assert block_rows(500, 10) == 1500 and block_rows(5000, 10) == 5000
-    assert block_rows(1, 1 << 20) == 16
+    assert block_rows(500, 10, 1024) == 1500 and block_rows(5000, 10, 1024) == 5000
+    assert block_rows(1, 1 << 20, 1024) == 16
+
+
+# --- fewer rows than features --------------------------------------------------------------------
+
+FLAT = falling(150, 1200, 0.5)
+
+
+@pytest.mark.parametrize("mean", [True, False])
+def test_few_rows_give_what_many_would(mean: bool) -> None:
+    model = PCA(20, subtract_mean=mean).fit(FLAT)
+    away = FLAT.mean(axis=0, dtype=np.float64) if mean else np.zeros(1200)
+    _, values, vectors = np.linalg.svd(FLAT - away, full_matrices=False)
+    np.testing.assert_allclose(model.singular_values_, values[:20], rtol=1e-6)
+    np.testing.assert_allclose(model.components_, oriented(vectors[:20].T).T, atol=1e-5)
+    np.testing.assert_allclose(model.mean_, away, atol=1e-6)
+    shares = values[:20] ** 2 / (values**2).sum()
+    np.testing.assert_allclose(model.explained_variance_ratio_, shares, rtol=1e-6)
+    sparse = PCA(20, subtract_mean=mean).fit(csr_matrix(FLAT))
+    np.testing.assert_allclose(sparse.components_, model.components_, atol=1e-6)
+
+
+def test_rows_cease_to_be_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(covariance, "FEW_FROM", 100)
+    rows = falling(150, 101, 0.5)
+    parted = PCA(5, mini_batch_size=50)
+    for part in np.array_split(rows, 3):
+        parted.partial_fit(part)
+        seen = parted.n_samples_
+        best = np.linalg.eigvalsh(np.cov(rows[:seen].T, bias=True) * seen)[:-6:-1]
+        np.testing.assert_allclose(parted.singular_values_, np.sqrt(best), rtol=1e-5)
+    assert seen == 150
+
+
+def test_few_rows_with_fewer_directions_than_asked_for() -> None:
+    model = PCA(10).fit(FLAT[:4])
+    assert (model.singular_values_[:3] > 1).all() and not model.singular_values_[4:].any()
+    np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(10), atol=1e-9)
+
+
+@pytest.mark.parametrize("shards", [(30, 25, 20), (70, 80), (10, 110)])
+def test_few_rows_on_several_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(covariance, "FEW_FROM", 100)
+    rows = falling(sum(shards), 101, 0.5)
+    gang = [
+        instance(tmp_path / f"{n}", part, f"algo-{n + 1}", feature_dim="101")
+        for n, part in enumerate(np.split(rows, np.cumsum(shards)[:-1]))
+    ]
+    run_gang(registry.spec("pca"), gang)
+    values = np.linalg.svd(rows - rows.mean(axis=0, dtype=np.float64), compute_uv=False)
+    np.testing.assert_allclose(artifact(gang[0])["s"][::-1], values[:4], rtol=1e-5)
+    assert artifact(gang[0])["v"].shape == (101, 4)
 
 
 # --- sparse rows ---------------------------------------------------------------------------------

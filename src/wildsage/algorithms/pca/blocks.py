@@ -18,7 +18,7 @@ from wildsage.algorithms.rows import Features
 from wildsage.algorithms.threads import one_blas_thread, threaded
 from wildsage.formats.matrix import SparseMatrix
 
-BLOCK_ROWS = 1024
+PART_ROWS = 256
 BLOCK_VALUES = 1 << 24
 # From here on one product keeps all processors busy, and copies of results become large.
 WIDE = 2048
@@ -28,9 +28,9 @@ Result = TypeVar("Result")
 _kept = threading.local()
 
 
-def block_rows(mini_batch_size: int, width: int) -> int:
+def block_rows(mini_batch_size: int, width: int, most: int) -> int:
     """Whole mini-batches, as many as make a product worth its while."""
-    wanted = max(1, min(BLOCK_ROWS, BLOCK_VALUES // width))
+    wanted = max(1, min(most, BLOCK_VALUES // width))
     return mini_batch_size * math.ceil(wanted / mini_batch_size)
 
 
@@ -64,8 +64,11 @@ def middle(block: Features) -> np.ndarray:
 
 
 def total_of(block: np.ndarray) -> np.ndarray:
-    """The sum of the rows."""
-    total: np.ndarray = np.ones(len(block), np.float32) @ block
+    """The sum of the rows: in float32 over a few hundred at a time, in float64 over all."""
+    ones, total = np.ones(PART_ROWS, np.float32), np.zeros(block.shape[1])
+    for begin in range(0, len(block), PART_ROWS):
+        part = block[begin : begin + PART_ROWS]
+        total += ones[: len(part)] @ part
     return total
 
 

@@ -1,12 +1,15 @@
 """Regular mode: sums of rows and of their products, from which everything follows exactly.
 
 Products are made in float32 over blocks, by BLAS's routine for symmetric results, and added up in
-float64. Sparse rows are multiplied value by value where that is less work.
+float64. Sparse rows are multiplied value by value where that is less work. While there are fewer
+rows than features, the rows themselves are less work and less memory, and are kept.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -17,9 +20,9 @@ from wildsage.algorithms.pca.blocks import (
     middle,
     shifted,
     sparse_sums,
-    squares_of,
     total_of,
 )
+from wildsage.algorithms.pca.few import FEW_FROM, FewRows, spectrum_of
 from wildsage.algorithms.pca.spectrum import Spectrum, complete, leading, oriented
 from wildsage.algorithms.rows import Features
 from wildsage.contract.cluster import Cluster
@@ -28,7 +31,7 @@ from wildsage.formats.matrix import SparseMatrix
 # Above this share of values that are not zero, dense rows are multiplied faster.
 SPARSE_SHARE = 0.1
 
-Product = tuple[int, np.ndarray, float, np.ndarray]
+Product = tuple[int, np.ndarray, np.ndarray]
 
 
 class Covariance:
@@ -43,16 +46,36 @@ class Covariance:
         self.sparse = Sums.empty(width)
         self._gram: np.ndarray | None = None
         self._sparse_gram: np.ndarray | None = None
+        self._few = FewRows(width) if width >= FEW_FROM else None
 
     def add(self, blocks: Iterable[Features]) -> Iterator[int]:
         """Take in the blocks; yields how many rows each one had."""
+        blocks = iter(blocks)
+        while self._few is not None:
+            block = next(blocks, None)
+            if block is None:
+                return
+            if self._few.take(block):
+                yield len(block)
+                continue
+            self._release()
+            blocks = chain([block], blocks)
+        yield from self._multiply(blocks)
+
+    def _release(self) -> None:
+        """The rows have become too many to be kept."""
+        few, self._few = self._few, None
+        if few is not None:
+            deque(self._multiply(few.blocks), maxlen=0)
+
+    def _multiply(self, blocks: Iterable[Features]) -> Iterator[int]:
         for done in in_threads(self._multiplied, self._watched(blocks), self.width):
             if isinstance(done, SparseMatrix):
                 self._add_sparse(done)
                 yield len(done)
                 continue
-            rows, total, squares, product = done
-            self.dense.add(rows, total, squares)
+            rows, total, product = done
+            self.dense.add(rows, total)
             if self._gram is None:
                 self._gram = np.zeros((self.width, self.width))
             self._gram += product
@@ -72,7 +95,7 @@ class Covariance:
             return block
         assert self.shift is not None
         rows = shifted(block, self.shift)
-        return len(rows), total_of(rows), squares_of(rows), rows.T @ rows
+        return len(rows), total_of(rows), rows.T @ rows
 
     def _add_sparse(self, block: SparseMatrix) -> None:
         from wildsage.algorithms.pca.kernels import add_gram
@@ -84,6 +107,9 @@ class Covariance:
 
     def finish(self, components: int) -> Spectrum:
         """The components of the rows of all hosts."""
+        few = self._all_few()
+        if few is not None:
+            return spectrum_of(few, components, subtract_mean=self.subtract_mean)
         rows, mean, scatter = self._scatter()
         values, vectors = leading(scatter, components)
         return Spectrum(
@@ -93,6 +119,17 @@ class Covariance:
             rows,
             float(np.trace(scatter)),
         )
+
+    def _all_few(self) -> np.ndarray | None:
+        """The rows of all hosts, if all of them together are few."""
+        if self.width < FEW_FROM:
+            return None
+        own = self.width + 1 if self._few is None else self._few.rows
+        if int(np.asarray(self.cluster.allreduce(np.array([own])))[0]) > self.width:
+            self._release()
+            return None
+        assert self._few is not None
+        return np.concatenate(self.cluster.allgather(self._few.joined()))
 
     def _scatter(self) -> tuple[int, np.ndarray, np.ndarray]:
         """(rows, mean, the sum of products of rows less the mean or, on demand, as they are).
@@ -134,6 +171,7 @@ def _move(gram: np.ndarray, sums: Sums, step: np.ndarray) -> None:
     """Make of the products of rows those of the same rows with `step` added to each."""
     if not sums.rows or not step.any():
         return
-    half = np.outer(step, sums.total + 0.5 * sums.rows * step)
-    gram += half
-    gram += half.T
+    other = sums.total + 0.5 * sums.rows * step
+    for line, here, there in zip(gram, step, other, strict=True):
+        line += here * other
+        line += there * step

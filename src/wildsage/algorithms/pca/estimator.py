@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from wildsage.algorithms.base import Batch, Estimator, Features, as_features
-from wildsage.algorithms.pca.blocks import block_rows
 from wildsage.algorithms.pca.spectrum import Spectrum
 from wildsage.algorithms.pca.training import Settings, Training
 from wildsage.algorithms.reading import cut
@@ -60,21 +59,21 @@ class PCA(Estimator):
         training = self._learn(tables)
         if not training.is_exact:
             for _ in range(training.settings.refinements(rereadable=True) if again else 0):
-                _exhaust(training.refine(self._blocks(tables, training.width)))
+                _exhaust(training.refine(self._blocks(tables, training)))
                 training.keep()
         return self._remember(None, training.finish())
 
     def _learn(self, tables: Iterable[Any]) -> Training:
         first, tables = _peek(tables)
         training = self._begin(first.shape[1])
-        _exhaust(training.add(self._blocks(tables, training.width)))
+        _exhaust(training.add(self._blocks(tables, training)))
         return training
 
     def partial_fit(self, rows: Any, labels: Any = None) -> Self:
         """Go on learning from some more rows, in one pass over all."""
         table = as_features(rows)
         training: Training = getattr(self, "_training", None) or self._begin(table.shape[1])
-        _exhaust(training.add(self._blocks([table], training.width)))
+        _exhaust(training.add(self._blocks([table], training)))
         self.n_features_in_ = training.width
         return self._remember(training, None)
 
@@ -91,10 +90,11 @@ class PCA(Estimator):
             )
         return Training(settings, width, self.seed)
 
-    def _blocks(self, tables: Iterable[Any], width: int) -> Iterator[Features]:
+    def _blocks(self, tables: Iterable[Any], training: Training) -> Iterator[Features]:
+        width = training.width
         pieces = (Batch(_of_width(as_features(table), width, type(self))) for table in tables)
         filled = (piece for piece in pieces if len(piece))
-        return (batch.features for batch in cut(filled, block_rows(self.mini_batch_size, width)))
+        return (batch.features for batch in cut(filled, training.block_rows))
 
     # --- what was learned ------------------------------------------------------------------------
 

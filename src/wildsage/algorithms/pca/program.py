@@ -14,7 +14,6 @@ import numpy as np
 
 from wildsage import clock
 from wildsage.algorithms.base import Batch, Channel, Features, InferenceRequest, TrainingJob
-from wildsage.algorithms.pca.blocks import block_rows
 from wildsage.algorithms.pca.estimator import PCA
 from wildsage.algorithms.pca.spectrum import Spectrum
 from wildsage.algorithms.pca.training import Training, settings_of
@@ -43,7 +42,7 @@ def train(job: TrainingJob) -> None:
         _save(job, spectrum)
     job.log.timings["epochs"] = [1 + further]
     job.log.flush_timings(start)
-    _evaluate(job, spectrum)
+    _evaluate(job, spectrum, training.block_rows)
 
 
 def _pass(
@@ -51,7 +50,7 @@ def _pass(
 ) -> None:
     """One pass over the train channel, and its lines in the log."""
     started = clock.now()
-    blocks = _blocks(job.channels["train"], job, epoch)
+    blocks = _blocks(job.channels["train"], training.block_rows, epoch)
     with job.log.timed("update.time"):
         for rows in training.refine(blocks) if epoch else training.add(blocks):
             statistics.count(rows)
@@ -62,9 +61,7 @@ def _pass(
     statistics.reset()
 
 
-def _blocks(channel: Channel, job: TrainingJob, epoch: int) -> Iterator[Features]:
-    values = job.hyperparameters
-    rows = block_rows(values["mini_batch_size"], values["feature_dim"])
+def _blocks(channel: Channel, rows: int, epoch: int) -> Iterator[Features]:
     return (batch.features for batch in channel.batches(rows, epoch=epoch))
 
 
@@ -85,7 +82,7 @@ def _save(job: TrainingJob, spectrum: Spectrum) -> None:
         )
 
 
-def _evaluate(job: TrainingJob, spectrum: Spectrum) -> None:
+def _evaluate(job: TrainingJob, spectrum: Spectrum, block_rows: int) -> None:
     """How much of the test rows' squared distance to the mean the components hold."""
     channel = job.test
     if channel is None:
@@ -93,7 +90,7 @@ def _evaluate(job: TrainingJob, spectrum: Spectrum) -> None:
         return
     model, kept, total = PCA.from_spectrum(spectrum), 0.0, 0.0
     mean = spectrum.mean.astype(np.float32)
-    for features in _blocks(channel, job, 0):
+    for features in _blocks(channel, block_rows, 0):
         rows = Batch(features).dense()
         total += float(np.square(rows - mean, dtype=np.float64).sum())
         kept += float(np.square(model.transform(rows), dtype=np.float64).sum())

@@ -8,6 +8,7 @@ import numpy as np
 
 from wildsage.algorithms.threads import one_blas_thread
 
+# From this size on, SciPy saves more than it takes to import.
 PARTIAL_FROM = 1000
 
 
@@ -28,12 +29,12 @@ class Spectrum:
 
 def leading(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues of a symmetric matrix, falling, and their vectors in columns."""
-    size = len(matrix)
-    if size < PARTIAL_FROM:
-        with one_blas_thread():
+    # BLAS's own threads would meet at each of thousands of small steps.
+    with one_blas_thread():
+        if len(matrix) < PARTIAL_FROM:
             values, vectors = np.linalg.eigh(matrix)
-    else:
-        values, vectors = _some(matrix, min(count, size))
+        else:
+            values, vectors = _some(matrix, min(count, len(matrix)))
     largest = slice(None, -count - 1, -1)
     return np.maximum(values[largest], 0), vectors[:, largest]
 

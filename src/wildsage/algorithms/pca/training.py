@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from wildsage.algorithms.pca.blocks import block_rows
 from wildsage.algorithms.pca.covariance import Covariance
 from wildsage.algorithms.pca.sketch import Sketch
 from wildsage.algorithms.pca.spectrum import Spectrum
@@ -17,6 +18,9 @@ from wildsage.contract.cluster import Cluster
 # they cost less.
 EXACT_FACTOR = 10
 LEAST_EXTRA = 10
+# Products of covariances are as large as one another whatever the rows: few large blocks make few.
+# A sketch is the better the more blocks there are.
+EXACT_ROWS, SKETCH_ROWS = 2048, 1024
 
 
 @dataclass(slots=True)
@@ -66,6 +70,12 @@ class Training:
     @property
     def is_exact(self) -> bool:
         return self._covariance is not None
+
+    @property
+    def block_rows(self) -> int:
+        """How many rows a block is best given."""
+        most = EXACT_ROWS if self.is_exact else SKETCH_ROWS
+        return block_rows(self.settings.mini_batch_size, self.width, most)
 
     def add(self, blocks: Iterable[Features]) -> Iterator[int]:
         """The first pass, or a part of it; yields how many rows each block had."""
