@@ -1,11 +1,14 @@
 """pca beside scikit-learn's IncrementalPCA, PCA and randomized_svd, in one run.
 
-    python -m benchmarks.algorithms.pca [--rounds 3] [--scale 1.0]
+    python benchmarks/algorithms/pca.py [--parts regular job randomized wide few] [--rounds 3]
+        [--scale 1.0]
 
-Regular mode: 60,000 x 784 of images warped out of the digits that scikit-learn ships, to 50
-components. Randomized mode: 1,000,000 x 200 with a slowly falling spectrum, to 10. The kernel is
-`fit` on an array in memory; the job reads RecordIO-protobuf and writes log and model, in
-this process. `captured` is the variance of the rows along the components, taken from the rows.
+`regular`: 60,000 x 784 of images warped out of the digits that scikit-learn ships, to 50
+components; `job`: the same as a whole job, which reads RecordIO-protobuf and writes log and model,
+in this process. `randomized`: 1,000,000 x 200 with a slowly falling spectrum, to 10. `wide`:
+6,000 x 3,000 and `few`: 1,000 x 4,000 of the same kind, to 50, in regular mode. The kernel is `fit`
+on an array in memory. `captured` is the variance of the rows along the components, taken from the
+rows. Takes about four minutes in all.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
-from harness import Measurement, compare, peak_memory, table
+from harness import Measurement, add_peak, compare, measure_peaks, print_peak, table
 from kmeans import digits
 
 from wildsage.algorithms import registry
@@ -28,58 +32,115 @@ from wildsage.algorithms.pca import PCA
 from wildsage.formats import recordio
 
 Contenders = dict[str, Callable[[], np.ndarray]]
-PART = 5000
+Part = tuple[np.ndarray, Contenders]
+ROWS_AT_ONCE = 5000
 
 
 def main() -> None:
     arguments = _arguments()
-    images = digits(int(60_000 * arguments.scale))
-    _compare("regular", images, regular(images, 50), arguments.rounds)
-    _compare_job(images, 50, arguments.rounds)
-    del images
-    rows = falling(int(1_000_000 * arguments.scale), 200)
-    _compare("randomized", rows, randomized(rows, 10), arguments.rounds)
+    if arguments.peak:
+        part, name = arguments.peak
+        return print_peak(PARTS[part](arguments.scale)[1][name])
+    for part in arguments.parts:
+        rows, contenders = PARTS[part](arguments.scale)
+        results = compare(contenders, arguments.rounds, warmups=int(arguments.rounds > 1))
+        for result in results:
+            result.quality["captured"] = captured(rows, result.result)
+        size = f"{len(rows)} x {rows.shape[1]} to {len(results[0].result)}"
+        del rows, contenders  # the processes that measure peaks have their own
+        measure_peaks(results, part)
+        print(table(f"{part}, {size}", *results), flush=True)
+        _say_ratio(results)
+    return None
 
 
-def regular(rows: np.ndarray, k: int) -> Contenders:
-    from sklearn.decomposition import PCA as PeerPCA
+# --- what is compared ----------------------------------------------------------------------------
+
+
+def _regular(scale: float) -> Part:
     from sklearn.decomposition import IncrementalPCA
 
-    return {
-        "wildsage": lambda: PCA(k).fit(rows).components_,
-        "IncrementalPCA(500)": lambda: IncrementalPCA(k, batch_size=500).fit(rows).components_,
-        "PCA, covariance_eigh": lambda: (
-            PeerPCA(k, svd_solver="covariance_eigh").fit(rows).components_
-        ),
+    rows = digits(int(60_000 * scale))
+    return rows, {
+        "wildsage": lambda: PCA(50).fit(rows).components_,
+        "IncrementalPCA(500)": lambda: IncrementalPCA(50, batch_size=500).fit(rows).components_,
+        "PCA, covariance_eigh": _peer(rows, "covariance_eigh"),
     }
 
 
-def randomized(rows: np.ndarray, k: int) -> Contenders:
+def _peer(rows: np.ndarray, solver: str) -> Callable[[], np.ndarray]:
+    from sklearn.decomposition import PCA as PeerPCA
+
+    return lambda: PeerPCA(50, svd_solver=solver).fit(rows).components_
+
+
+def _job(scale: float) -> Part:
+    rows = digits(int(60_000 * scale))
+    content = recordio.encode(rows)
+    return rows, {
+        "job": partial(_run, content),
+        "fit in memory": lambda: PCA(50).fit(rows).components_,
+    }
+
+
+def _run(content: bytes) -> np.ndarray:
+    given = {"feature_dim": "784", "num_components": "50", "mini_batch_size": "500"}
+    with tempfile.TemporaryDirectory() as folder:
+        instance = Instance(Path(folder), given)
+        instance.add_channel("train", content, None)
+        instance.run(registry.spec("pca"))
+        with np.load(instance.paths.model / "model_algo-1") as arrays:
+            vectors: np.ndarray = arrays["v"]
+            return vectors.T
+
+
+def _randomized(scale: float) -> Part:
     from sklearn.utils.extmath import randomized_svd
 
+    rows = falling(int(1_000_000 * scale), 200)
+
     def peer() -> np.ndarray:
-        found: np.ndarray = randomized_svd(rows - rows.mean(axis=0), k, random_state=0)[2]
+        found: np.ndarray = randomized_svd(rows - rows.mean(axis=0), 10, random_state=0)[2]
         return found
 
-    def ours(**settings: int) -> Callable[[], np.ndarray]:
-        mode = "randomized"
-        return lambda: PCA(k, algorithm_mode=mode, **settings).fit(rows).components_
+    def ours(extra_components: int = -1) -> np.ndarray:
+        model = PCA(10, algorithm_mode="randomized", extra_components=extra_components)
+        return model.fit(rows).components_
 
-    return {
-        "wildsage": ours(),
+    sketched = partial(ours, extra_components=5)
+    return rows, {
+        "wildsage": ours,
         "randomized_svd": peer,
-        "wildsage, extra_components=5": ours(extra_components=5),
+        "wildsage, extra_components=5": sketched,
     }
 
 
-def _compare(title: str, rows: np.ndarray, contenders: Contenders, rounds: int) -> None:
-    results = compare(contenders, rounds=rounds, warmups=0 if rounds == 1 else 1)
-    for result in results:
-        result.quality["captured"] = captured(rows, result.result)
-        result.peak_mib = peak_memory(contenders[result.name])
-    size = f"{len(rows)} x {rows.shape[1]} to {len(results[0].result)}"
-    print(table(f"{title}, {size}", *results), flush=True)
-    _say_ratio(results)
+def _wide(scale: float) -> Part:
+    from sklearn.decomposition import IncrementalPCA
+
+    rows = falling(int(6000 * scale), 3000)
+    return rows, {
+        "wildsage": lambda: PCA(50).fit(rows).components_,
+        "PCA, covariance_eigh": _peer(rows, "covariance_eigh"),
+        "IncrementalPCA(500)": lambda: IncrementalPCA(50, batch_size=500).fit(rows).components_,
+    }
+
+
+def _few(scale: float) -> Part:
+    rows = falling(max(100, int(1000 * scale)), 4000)
+    return rows, {
+        "wildsage": lambda: PCA(50).fit(rows).components_,
+        "PCA, full": _peer(rows, "full"),
+    }
+
+
+PARTS: dict[str, Callable[[float], Part]] = {
+    "regular": _regular,
+    "job": _job,
+    "randomized": _randomized,
+    "wide": _wide,
+    "few": _few,
+}
 
 
 def _say_ratio(results: list[Measurement]) -> None:
@@ -92,37 +153,22 @@ def _say_ratio(results: list[Measurement]) -> None:
     )
 
 
-def _compare_job(rows: np.ndarray, k: int, rounds: int) -> None:
-    """The whole job on a file of RecordIO-protobuf, beside the same in memory."""
-    content = recordio.encode(rows)
-    results = compare(
-        {
-            "job": lambda: _job(content, rows.shape[1], k),
-            "fit in memory": lambda: PCA(k).fit(rows),
-        },
-        rounds=rounds,
-    )
-    print(table("the whole job", *results), flush=True)
-
-
-def _job(content: bytes, width: int, k: int) -> None:
-    given = {"feature_dim": str(width), "num_components": str(k), "mini_batch_size": "500"}
-    with tempfile.TemporaryDirectory() as folder:
-        instance = Instance(Path(folder), given)
-        instance.add_channel("train", content, None)
-        instance.run(registry.spec("pca"))
+# --- data ----------------------------------------------------------------------------------------
 
 
 def falling(count: int, width: int) -> np.ndarray:
     """Rows whose variance falls as 1/i from direction to direction, away from the origin."""
     rng = np.random.default_rng(0)
-    turned = np.linalg.qr(rng.normal(size=(width, width)))[0].astype(np.float32)
-    turned *= (1 / np.sqrt(np.arange(1, width + 1))).astype(np.float32)[:, None]
+    scales = (1 / np.sqrt(np.arange(1, width + 1))).astype(np.float32)
+    mirror = rng.standard_normal(width, dtype=np.float32)
+    mirror /= np.linalg.norm(mirror)
     rows = np.empty((count, width), np.float32)
-    for begin in range(0, count, PART):
-        part = rows[begin : begin + PART]
-        np.matmul(rng.standard_normal(part.shape, dtype=np.float32), turned, out=part)
-    rows += 1
+    for begin in range(0, count, ROWS_AT_ONCE):
+        part = rows[begin : begin + ROWS_AT_ONCE]
+        rng.standard_normal(dtype=np.float32, out=part)
+        part *= scales
+        part -= 2 * np.outer(part @ mirror, mirror)
+        part += 1
     return rows
 
 
@@ -130,14 +176,19 @@ def captured(rows: np.ndarray, components: np.ndarray) -> float:
     """The variance of the rows along the components."""
     basis = np.linalg.qr(np.asarray(components, np.float64).T)[0].astype(np.float32)
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    parts = ((rows[begin : begin + PART] - mean) @ basis for begin in range(0, len(rows), PART))
+    parts = (
+        (rows[begin : begin + ROWS_AT_ONCE] - mean) @ basis
+        for begin in range(0, len(rows), ROWS_AT_ONCE)
+    )
     return sum(float(np.square(part, dtype=np.float64).sum()) for part in parts) / len(rows)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
+    add_peak(parser)
     return parser.parse_args()
 
 
