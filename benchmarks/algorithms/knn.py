@@ -186,21 +186,21 @@ def _probing(index: Any, nprobe: int, data: Data) -> np.ndarray:
 
 
 def _pq(data: Data, arguments: argparse.Namespace) -> None:
-    ours = compare(
-        {"wildsage IVFPQ": partial(BUILDS["wildsage IVFPQ"], data)}, arguments.rounds, warmups=0
-    )
-    names = ("faiss IVFPQ", "faiss IVFPQ, not polysemous")
-    theirs = compare(
-        {name: partial(BUILDS[name], data) for name in names}, arguments.peer_rounds, warmups=0
-    )
-    built = [*ours, *theirs]
-    measure_peaks([built[0], built[2]])  # polysemous codes take minutes, and no more memory
+    built = []
+    for name, rounds in (
+        ("wildsage IVFPQ", arguments.rounds),
+        ("faiss IVFPQ, not polysemous", arguments.peer_rounds),
+        ("faiss IVFPQ", arguments.peer_rounds),
+    ):
+        built += compare({name: partial(BUILDS[name], data)}, rounds, warmups=0)
+        print(f"{name} is built: {built[-1].cpu:.1f} CPU seconds", file=sys.stderr, flush=True)
+    measure_peaks(built[:2])  # polysemous codes take minutes, and no more memory
     print(table("building IVFPQ", *built), flush=True)
-    model = ours[0].result
+    model = built[0].result
     contenders: dict[str, Any] = {
         "wildsage IVFPQ": lambda: model.kneighbors(data.queries, return_distance=False)
     }
-    for measurement in theirs:
+    for measurement in built[1:]:
         contenders[measurement.name] = partial(
             _probing, measurement.result, model.nprobe_ or 1, data
         )
