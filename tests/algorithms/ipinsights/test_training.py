@@ -127,7 +127,7 @@ def test_made_up_pairs() -> None:
     pairs = pairs_of(visits(200))
     vocabulary.claim(pairs)
     batch = Sampler(vocabulary, 2, 3, np.random.default_rng(0)).batch(pairs)
-    assert batch.real == 200 and batch.addresses == 600
+    assert batch.real == 200 and len(batch.prefixes) == 600
     assert batch.left[:200].tolist() == batch.right[:200].tolist() == list(range(200))
     assert batch.right[200:600].tolist() == list(range(200, 600))
     left, right = batch.left[600:], batch.right[600:]
@@ -171,6 +171,41 @@ def test_gradients_are_those_of_the_loss(layers: int) -> None:
     for row in range(0, len(trainer._layers), 3):
         wanted = slope(trainer._layers, (row, 0, row % 6))
         assert gradient.layers[row, row % 6] == pytest.approx(wanted, rel=0.02, abs=0.05)
+
+
+@pytest.mark.parametrize("width", [4, 16, 21, 40])
+def test_chains_and_steps_are_what_they_are_row_by_row(width: int) -> None:
+    """Vectors, gradients and Adam's first steps, of rows of any length, beside NumPy."""
+    trainer, rng = trainer_of(vector_dim=width), np.random.default_rng(0)
+    batch = trainer.sampler.learn(pairs_of(visits(60)))
+    trainer._make_room(batch.rows, batch.new_entities)
+    weights = trainer._state[:, 0]
+    weights[:] = rng.normal(size=weights.shape)
+    occurrences = [[row] for row in batch.entities] + [row[row >= 0] for row in batch.prefixes]
+    vectors, before = np.concatenate(trainer._vectors(batch)), weights.copy()
+    wanted = np.array([weights[rows].sum(axis=0) for rows in occurrences])
+    assert vectors == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+    slopes, summed = rng.normal(size=vectors.shape).astype(np.float32), np.zeros_like(weights)
+    for vector, rows in enumerate(occurrences):
+        summed[rows] += slopes[vector]
+    found = np.empty((len(batch.touched), width), np.float32)
+    kernels.gradients(batch.lasts, batch.links, slopes, found)
+    assert found == pytest.approx(summed[batch.touched], rel=1e-4, abs=1e-5)
+    chains, rates = (batch.touched, batch.lasts, batch.links), trainer._rates(batch.real)
+    kernels.update(trainer._state, trainer._steps, *chains, slopes, *rates)
+    slope = summed / batch.real + 1e-5 * before
+    touched = np.isin(np.arange(len(weights)), batch.touched)[:, None]
+    stepped = before - 0.001 * touched * slope / (np.abs(slope) + 1e-8 / 0.001**0.5)
+    assert weights == pytest.approx(stepped, abs=1e-5)
+
+
+def test_the_table_grows_and_keeps_what_it_has() -> None:
+    trainer = trainer_of(vector_dim=4)
+    trainer._make_room(3, np.arange(3))
+    before = trainer._state[:3].copy()
+    trainer._make_room(50_000, np.zeros(0, np.int64))
+    assert len(trainer._state) == len(trainer._steps) == 50_000
+    assert (trainer._state[:3] == before).all() and not trainer._state[3:].any()
 
 
 def test_figures_and_scores_agree_with_the_model() -> None:

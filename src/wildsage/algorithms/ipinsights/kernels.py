@@ -1,8 +1,10 @@
 """The loops of ipinsights, compiled: reading pairs, finding vectors, steps of a lazy Adam.
 
 Vectors of entities and of prefixes lie in one table, `state[row, 0]`, with the optimizer's moments
-beside them (`state[row, 1]`, `state[row, 2]`). A hash table says which row a key has. A batch
-comes as occurrences grouped by row (`group`), so that each vector is read, and updated, once.
+beside them (`state[row, 1]`, `state[row, 2]`). A hash table says which row a key has. Forward, a
+vector is summed from its rows in registers; backward, the vectors that a row occurs in are chained
+(`link`), so that its gradient is summed, and its step taken, in one go. The time goes into waiting
+for memory; therefore rows are asked for ahead.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildsage.algorithms.compiling import compiled, prefetch
+from wildsage.algorithms.compiling import compiled, inlined, prefetch
 from wildsage.algorithms.ipinsights.addresses import ENTITY_MARK, LENGTHS
+from wildsage.algorithms.lanes import WIDTH, every, load, root, store, total, zeros
 
 Array = NDArray[Any]
 
@@ -37,7 +40,7 @@ _COUNTS = np.arange(1, LAST_CORRECTION + 1)
 CORRECTIONS = np.concatenate([[1.0], np.sqrt(1 - 0.999**_COUNTS) / (1 - 0.9**_COUNTS)]).astype(
     np.float32
 )
-AHEAD, LINE = 8, 16  # rows to look ahead, and float32 values in a cache line
+AHEAD, VECTORS_AHEAD = 16, 4  # rows, and vectors that have rows, to look ahead
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -112,12 +115,16 @@ def _address(text: Array, begin: int, end: int) -> Any:
 # --- the hash table ------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
+def _first_place(table: Array, key: Any) -> Any:
+    mixed = key * _SPREAD
+    return (mixed ^ mixed >> _WORD) & np.uint64(len(table) - 1)
+
+
+@inlined
 def _place(table: Array, key: Any) -> int:
     """Where a key is in the table, or the empty place where it would be."""
-    mask = np.uint64(len(table) - 1)
-    mixed = key * _SPREAD
-    place = (mixed ^ mixed >> _WORD) & mask
+    place, mask = _first_place(table, key), np.uint64(len(table) - 1)
     while table[place] != 0 and table[place] != key:
         place = place + np.uint64(1) & mask
     return int(place)
@@ -182,6 +189,11 @@ def find_prefixes(table: Array, rows: Array, addresses: Array) -> Array:
     """The rows of each address's prefixes, -1 for unknown ones, which come last."""
     found = np.full((len(addresses), len(_LENGTHS)), -1, np.int32)
     for number in range(len(addresses)):
+        coming = np.uint64(addresses[min(number + VECTORS_AHEAD, len(addresses) - 1)])
+        for length in _LENGTHS:
+            place = int(_first_place(table, length << _WORD | coming >> (_WORD - length)))
+            prefetch(table, place)
+            prefetch(rows, place)
         address = np.uint64(addresses[number])
         for column in range(len(_LENGTHS)):
             key = _LENGTHS[column] << _WORD | address >> (_WORD - _LENGTHS[column])
@@ -196,76 +208,69 @@ def find_prefixes(table: Array, rows: Array, addresses: Array) -> Array:
 
 
 @compiled
-def group(entities: Array, prefixes: Array, slots: Array) -> tuple[Array, Array, Array]:
-    """Occurrences by row: rows `touched`, each in the vectors owners[starts[t]:starts[t + 1]].
+def link(entities: Array, prefixes: Array, heads: Array) -> tuple[Array, Array, Array]:
+    """The rows that occur in a batch, the last entry of each, and all entries.
 
-    Vectors are numbered: first the entities, then the addresses. `slots` is a scratch of -1 per
-    row, and left so.
+    Vectors are numbered: first the entities, then the addresses. An entry is the row's entry before
+    it (or -1) and the vector that it occurs in. `heads` is a scratch of -1 per row, and left so.
     """
     count, columns = len(entities), prefixes.shape[1]
-    entries = count + prefixes.size
-    touched, starts = np.empty(entries, np.int32), np.zeros(entries + 1, np.int32)
-    found, owners = np.empty(entries, np.int32), np.empty(entries, np.int32)
+    touched = np.empty(count + prefixes.size, np.int32)
+    links = np.empty((count + prefixes.size, 2), np.int32)
     used, filled = 0, 0
     for vector in range(count + len(prefixes)):
+        coming = min(max(vector - count + AHEAD, 0), len(prefixes) - 1)
         for column in range(1 if vector < count else columns):
+            prefetch(heads, max(prefixes[coming, column], 0))
             row = entities[vector] if vector < count else prefixes[vector - count, column]
             if row < 0:
                 break
-            slot = slots[row]
-            if slot < 0:
-                slot = used
-                slots[row] = slot
-                touched[slot] = row
+            if heads[row] < 0:
+                touched[used] = row
                 used += 1
-            starts[slot + 1] += 1
-            found[filled], owners[filled] = slot, vector
+            links[filled, 0], links[filled, 1] = heads[row], vector
+            heads[row] = filled
             filled += 1
-    ordered, begin = np.empty(filled, np.int32), 0
-    for slot in range(used):
-        slots[touched[slot]] = -1
-        occurrences = starts[slot + 1]
-        starts[slot + 1] = begin
-        begin += occurrences
-    for entry in range(filled):
-        place = starts[found[entry] + 1]
-        ordered[place] = owners[entry]
-        starts[found[entry] + 1] = place + 1
-    return touched[:used], starts[: used + 1], ordered
+    lasts = np.empty(used, np.int32)
+    for number in range(used):
+        row = touched[number]
+        lasts[number], heads[row] = heads[row], -1
+    return touched[:used].copy(), lasts, links[:filled].copy()
 
 
-@compiled
+@inlined
 def _ask(flat: Array, place: int, values: int) -> None:
     """Have `values` values of a table brought near, from a place on."""
-    for offset in range(0, values, LINE):
+    for offset in range(0, values, WIDTH):
         prefetch(flat, place + offset)
 
 
 @compiled
-def collect(state: Array, touched: Array, starts: Array, owners: Array, vectors: Array) -> None:
-    """Adds each touched row's weights to the vectors that it occurs in."""
-    width, stride = state.shape[2], state.shape[1] * state.shape[2]
-    flat = state.reshape(-1)
-    for number in range(len(touched)):
-        _ask(flat, touched[min(number + AHEAD, len(touched) - 1)] * stride, width)
-        row = touched[number]
-        for entry in range(starts[number], starts[number + 1]):
-            owner = owners[entry]
-            for f in range(width):
-                vectors[owner, f] += state[row, 0, f]
-
-
-@compiled
-def distribute(starts: Array, owners: Array, gradients: Array, found: Array) -> None:
-    """The gradient of each touched row: the sum of its vectors' gradients."""
-    width = gradients.shape[1]
-    for number in range(len(found)):
-        for f in range(width):
-            found[number, f] = 0
-        for entry in range(starts[number], starts[number + 1]):
-            owner = owners[entry]
-            for f in range(width):
-                found[number, f] += gradients[owner, f]
+def collect(state: Array, entities: Array, prefixes: Array, vectors: Array) -> None:
+    """Each entity's vector, then each address's, the sum of its prefixes'."""
+    width, stride, count = state.shape[2], state.shape[1] * state.shape[2], len(entities)
+    flat, out, columns = state.reshape(-1), vectors.reshape(-1), prefixes.shape[1]
+    for vector in range(count):
+        _ask(flat, entities[min(vector + AHEAD, count - 1)] * stride, width)
+        row = entities[vector]
+        for f in range(0, width, WIDTH):
+            found = zeros() if row < 0 else load(flat, row * stride + f, width - f)
+            store(out, vector * width + f, width - f, found)
+    for address in range(len(prefixes)):
+        coming = min(address + VECTORS_AHEAD, len(prefixes) - 1)
+        for column in range(columns):
+            if prefixes[coming, column] < 0:
+                break
+            _ask(flat, prefixes[coming, column] * stride, width)
+        place = (count + address) * width
+        for f in range(0, width, WIDTH):
+            added = zeros()
+            for column in range(columns):
+                row = prefixes[address, column]
+                if row < 0:
+                    break
+                added += load(flat, row * stride + f, width - f)
+            store(out, place + f, width - f, added)
 
 
 @compiled
@@ -284,22 +289,109 @@ def judge(
     Adds to the slopes of both vectors; these begin as zeros.
     """
     width = entities.shape[1]
+    one, other = entities.reshape(-1), addresses.reshape(-1)
+    one_slopes, other_slopes = entity_slopes.reshape(-1), address_slopes.reshape(-1)
     for pair in range(len(left)):
-        one, other = left[pair], right[pair]
-        dot = np.float32(0)
-        for f in range(width):
-            dot += entities[one, f] * addresses[other, f]
-        score = float(dot)
+        here, there = left[pair] * width, right[pair] * width
+        product = zeros()
+        for f in range(0, width, WIDTH):
+            product += load(one, here + f, width - f) * load(other, there + f, width - f)
+        score = float(total(product))
         shrunk = math.exp(-abs(score))
         chance = (1.0 if score >= 0 else shrunk) / (1.0 + shrunk)
         label = 1.0 if pair < real else 0.0
         figures[1] += max(score, 0.0) - score * label + math.log1p(shrunk)
         figures[2] += (score >= 0) == (pair < real)
         slope = np.float32(chance - label)
-        for f in range(width):
-            entity_slopes[one, f] += slope * addresses[other, f]
-            address_slopes[other, f] += slope * entities[one, f]
+        for f in range(0, width, WIDTH):
+            rest = width - f
+            a, b = load(one, here + f, rest), load(other, there + f, rest)
+            store(one_slopes, here + f, rest, load(one_slopes, here + f, rest) + b * slope)
+            store(other_slopes, there + f, rest, load(other_slopes, there + f, rest) + a * slope)
     figures[0] += len(left)
+
+
+# --- steps ---------------------------------------------------------------------------------------
+
+
+@inlined
+def _owners(links: Array, entry: int, owners: Array) -> int:
+    """The vectors that a row occurs in, along its chain; returns their number."""
+    count = 0
+    while entry >= 0:
+        owners[count] = links[entry, 1]
+        count += 1
+        entry = links[entry, 0]
+    return count
+
+
+@inlined
+def _summed(slopes: Array, owners: Array, count: int, width: int, f: int) -> Any:
+    """Some values of the sum of vectors' slopes."""
+    added = zeros()
+    for number in range(count):
+        added += load(slopes, owners[number] * width + f, width - f)
+    return added
+
+
+@compiled
+def gradients(lasts: Array, links: Array, slopes: Array, found: Array) -> None:
+    """Into `found` the gradient of each touched row: the sum of its vectors' slopes."""
+    width, owners = slopes.shape[1], np.empty(len(links), np.int32)
+    flat, out = slopes.reshape(-1), found.reshape(-1)
+    for number in range(len(found)):
+        count = _owners(links, lasts[number], owners)
+        for f in range(0, width, WIDTH):
+            store(out, number * width + f, width - f, _summed(flat, owners, count, width, f))
+
+
+@inlined
+def _step(
+    flat: Array, place: int, width: int, left: int, slope: Any, rate: Any, decay: Any
+) -> None:
+    """Adam's step of some values of a row, whose moments lie `width` and twice that behind them."""
+    weight = load(flat, place, left)
+    slope = slope + weight * decay
+    first = load(flat, place + width, left) * BETA_1 + slope * (ONE - BETA_1)
+    second = load(flat, place + 2 * width, left) * BETA_2 + slope * slope * (ONE - BETA_2)
+    store(flat, place, left, weight - first * rate / (root(second) + every(EPS)))
+    store(flat, place + width, left, first)
+    store(flat, place + 2 * width, left, second)
+
+
+@inlined
+def _corrected(steps: Array, row: int, rate: Any) -> Any:
+    """The length of the row's next step."""
+    steps[row] += 1
+    return rate * CORRECTIONS[min(steps[row], LAST_CORRECTION)]
+
+
+@compiled
+def update(
+    state: Array,
+    steps: Array,
+    touched: Array,
+    lasts: Array,
+    links: Array,
+    slopes: Array,
+    scale: Any,
+    rate: Any,
+    decay: Any,
+) -> None:
+    """`gradients` and `adam` in one."""
+    width, stride = state.shape[2], state.shape[1] * state.shape[2]
+    flat, flat_slopes, last = state.reshape(-1), slopes.reshape(-1), len(touched) - 1
+    owners = np.empty(len(links), np.int32)
+    for number in range(len(touched)):
+        coming = min(number + AHEAD, last)
+        _ask(flat, touched[coming] * stride, stride)
+        _ask(flat_slopes, links[lasts[coming], 1] * width, width)
+        prefetch(steps, touched[coming])
+        row = touched[number]
+        count, length = _owners(links, lasts[number], owners), _corrected(steps, row, rate)
+        for f in range(0, width, WIDTH):
+            slope = _summed(flat_slopes, owners, count, width, f) * scale
+            _step(flat, row * stride + f, width, width - f, slope, length, decay)
 
 
 @compiled
@@ -308,19 +400,14 @@ def adam(
 ) -> None:
     """One update of each touched row by its gradient times `scale`."""
     width, stride = state.shape[2], state.shape[1] * state.shape[2]
-    flat = state.reshape(-1)
+    flat, flat_found, last = state.reshape(-1), found.reshape(-1), len(touched) - 1
     for number in range(len(touched)):
-        _ask(flat, touched[min(number + AHEAD, len(touched) - 1)] * stride, stride)
+        _ask(flat, touched[min(number + AHEAD, last)] * stride, stride)
         row = touched[number]
-        steps[row] += 1
-        correction = CORRECTIONS[min(steps[row], LAST_CORRECTION)]
-        for f in range(width):
-            slope = found[number, f] * scale + decay * state[row, 0, f]
-            first = BETA_1 * state[row, 1, f] + (ONE - BETA_1) * slope
-            second = BETA_2 * state[row, 2, f] + (ONE - BETA_2) * slope * slope
-            state[row, 1, f] = first
-            state[row, 2, f] = second
-            state[row, 0, f] -= rate * correction * first / (np.sqrt(second) + EPS)
+        length = _corrected(steps, row, rate)
+        for f in range(0, width, WIDTH):
+            slope = load(flat_found, number * width + f, width - f) * scale
+            _step(flat, row * stride + f, width, width - f, slope, length, decay)
 
 
 @compiled

@@ -18,6 +18,7 @@ from wildsage.algorithms.background import ahead
 from wildsage.algorithms.ipinsights import kernels
 from wildsage.algorithms.ipinsights.model import EmbeddingModel, dot_products, encoded
 from wildsage.algorithms.ipinsights.vocabulary import Pairs, Sampler, TrainingBatch, Vocabulary
+from wildsage.algorithms.lanes import aligned_zeros
 from wildsage.algorithms.threads import one_blas_thread
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
@@ -25,6 +26,7 @@ from wildsage.contract.failure import ClientError
 Array = NDArray[Any]
 
 FIRST_ROWS = 1 << 12
+LARGE = 256 << 20
 SPREAD = 0.1  # standard deviation of a new entity's vector; prefixes begin as zeros
 
 
@@ -57,10 +59,10 @@ class Trainer:
         self.vocabulary = Vocabulary.of_width(self.width)
         self.sampler = Sampler(self.vocabulary, *rates, self.rng)
         self._judging = Sampler(self.vocabulary, *rates, np.random.default_rng(seed))
-        self._state = np.zeros((FIRST_ROWS, 3, self.width), np.float32)
+        self._state = aligned_zeros(FIRST_ROWS, 3, self.width)
         self._steps = np.zeros(FIRST_ROWS, np.int32)
         count = given["num_ip_encoder_layers"]
-        self._layers = np.zeros((count * (self.width + 1), 3, self.width), np.float32)
+        self._layers = aligned_zeros(count * (self.width + 1), 3, self.width)
         self._layer_rows = np.arange(len(self._layers), dtype=np.int32)
         self._layer_steps = np.zeros(len(self._layers), np.int32)
         self._slots = np.zeros(0, np.int32)
@@ -86,9 +88,11 @@ class Trainer:
         for batch in ahead(map(self.sampler.learn, batches)):
             self._make_room(batch.rows, batch.new_entities)
             with one_blas_thread():  # more would wait for each other: the products are small
-                gradient = self._gradient(batch)
-            self._apply(gradient, batch.real)
-            yield gradient.figures
+                slopes, layers, figures = self._slopes(batch)
+            chains, rates = (batch.touched, batch.lasts, batch.links), self._rates(batch.real)
+            kernels.update(self._state, self._steps, *chains, slopes, *rates)
+            self._apply_layers(layers, rates)
+            yield figures
 
     def _together(self, batches: Iterator[Pairs]) -> Iterator[Array]:
         """All hosts step together; one that has run out goes on with nothing until all have."""
@@ -110,11 +114,18 @@ class Trainer:
                 yield figures
 
     def _make_room(self, rows: int, new_entities: Array) -> None:
+        """Rows for all that is known; entities begin at random."""
         if rows > len(self._state):
-            more = max(rows, 2 * len(self._state)) - len(self._state)
-            extra = np.zeros((more, *self._state.shape[1:]), np.float32)
-            self._state = np.concatenate([self._state, extra])
-            self._steps = np.concatenate([self._steps, np.zeros(more, np.int32)])
+            # Zeros take memory when they are first written: room costs nothing, copies do.
+            growth = 4 if self._state.nbytes < LARGE else 2
+            old, self._state = (
+                self._state,
+                aligned_zeros(max(rows, growth * len(self._state)), *self._state.shape[1:]),
+            )
+            self._state[: len(old)] = old
+            self._steps = np.concatenate(
+                [self._steps, np.zeros(len(self._state) - len(old), np.int32)]
+            )
         drawn = self._rng.standard_normal((len(new_entities), self.width), np.float32)
         self._state[new_entities, 0] = drawn * np.float32(SPREAD)
 
@@ -134,12 +145,18 @@ class Trainer:
         layers = self.cluster.allreduce(gradient.layers)
         return Gradient(touched, found, layers, gradient.figures)
 
+    def _rates(self, real: int) -> tuple[Any, Any, Any]:
+        """What a gradient summed over so many real pairs is multiplied by; step length; penalty."""
+        return np.float32(1 / real), self._rate, self._decay
+
     def _apply(self, gradient: Gradient, real: int) -> None:
-        rates = (np.float32(1 / real), self._rate, self._decay)
+        rates = self._rates(real)
         kernels.adam(self._state, self._steps, gradient.touched, gradient.found, *rates)
+        self._apply_layers(gradient.layers, rates)
+
+    def _apply_layers(self, found: Array, rates: tuple[Any, Any, Any]) -> None:
         if len(self._layers):
-            rows = (self._layer_rows, gradient.layers)
-            kernels.adam(self._layers, self._layer_steps, *rows, *rates)
+            kernels.adam(self._layers, self._layer_steps, self._layer_rows, found, *rates)
 
     # --- gradients -------------------------------------------------------------------------------
 
@@ -150,15 +167,22 @@ class Trainer:
 
     def _vectors(self, batch: TrainingBatch) -> tuple[Array, Array]:
         """Of the entities, and of the addresses before the layers."""
-        vectors = np.zeros((batch.real + batch.addresses, self.width), np.float32)
-        kernels.collect(self._state, batch.touched, batch.starts, batch.owners, vectors)
+        vectors = np.empty((batch.real + len(batch.prefixes), self.width), np.float32)
+        kernels.collect(self._state, batch.entities, batch.prefixes, vectors)
         return vectors[: batch.real], vectors[batch.real :]
 
     def _gradient(self, batch: TrainingBatch) -> Gradient:
+        slopes, layers, figures = self._slopes(batch)
+        found = np.empty((len(batch.touched), self.width), np.float32)
+        kernels.gradients(batch.lasts, batch.links, slopes, found)
+        return Gradient(batch.touched, found, layers, figures)
+
+    def _slopes(self, batch: TrainingBatch) -> tuple[Array, Array, Array]:
+        """Of the vectors, entities first; the layers' gradient; the figures."""
         entities, sums = self._vectors(batch)
         layers = self.layers
         addresses, steps = encoded(sums, layers)
-        slopes = np.zeros((batch.real + batch.addresses, self.width), np.float32)
+        slopes = np.zeros((len(entities) + len(addresses), self.width), np.float32)
         address_slopes, figures = slopes[batch.real :], np.zeros(kernels.FIGURES)
         sides = (batch.real, batch.left, batch.right, slopes[: batch.real], address_slopes)
         kernels.judge(entities, addresses, *sides, figures)
@@ -170,9 +194,7 @@ class Trainer:
             found_layers[begin : begin + self.width] = given.T @ inner
             found_layers[begin + self.width] = inner.sum(axis=0)
             address_slopes += inner @ layers[number, :-1].T
-        found = np.empty((len(batch.touched), self.width), np.float32)
-        kernels.distribute(batch.starts, batch.owners, slopes, found)
-        return Gradient(batch.touched, found, found_layers, figures)
+        return slopes, found_layers, figures
 
     # --- judging and the result ------------------------------------------------------------------
 

@@ -101,17 +101,24 @@ class Vocabulary:
 
 @dataclass(slots=True)
 class TrainingBatch:
-    """Real pairs, the first ones, and made-up ones: of which vectors, and these of which rows."""
+    """Real pairs, the first ones, and made-up ones: of which vectors, and these of which rows.
 
-    real: int
-    addresses: int
+    `touched`, `lasts` and `links` are the rows' occurrences, as `kernels.link` chains them.
+    """
+
+    entities: Array
+    prefixes: Array
     left: Array
     right: Array
     touched: Array
-    starts: Array
-    owners: Array
+    lasts: Array
+    links: Array
     rows: int
     new_entities: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def real(self) -> int:
+        return len(self.entities)
 
 
 class Sampler:
@@ -123,7 +130,7 @@ class Sampler:
         self.vocabulary = vocabulary
         self.random, self.shuffled, self.rng = random, shuffled, rng
         self.claims = True
-        self._slots = np.zeros(0, np.int32)
+        self._heads = np.zeros(0, np.int32)
 
     def learn(self, pairs: Pairs) -> TrainingBatch:
         """A batch of pairs that become known, while `claims` says so."""
@@ -139,10 +146,10 @@ class Sampler:
         drawn = self.rng.integers(0, 1 << 32, count * self.random, np.uint32)
         prefixes = vocabulary.prefixes(np.concatenate([pairs.addresses, drawn]))
         left, right = self._made_up(pairs)
-        if len(self._slots) < vocabulary.used:
-            self._slots = np.full(2 * vocabulary.used, -1, np.int32)
-        grouped = kernels.group(entities, prefixes, self._slots)
-        return TrainingBatch(count, len(prefixes), left, right, *grouped, vocabulary.used)
+        if len(self._heads) < vocabulary.used:
+            self._heads = np.full(2 * vocabulary.used, -1, np.int32)
+        chains = kernels.link(entities, prefixes, self._heads)
+        return TrainingBatch(entities, prefixes, left, right, *chains, vocabulary.used)
 
     def _made_up(self, pairs: Pairs) -> tuple[Array, Array]:
         """Numbers of entities and addresses: the real pairs', then those of made-up pairs.
