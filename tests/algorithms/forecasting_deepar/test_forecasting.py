@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from algorithms.forecasting_deepar.helpers_deepar import untrained
-from wildsage.algorithms.forecasting_deepar import windows
 from wildsage.algorithms.forecasting_deepar.forecasting import Forecaster
-from wildsage.algorithms.forecasting_deepar.series import Series
+from wildsage.algorithms.forecasting_deepar.series import Panel, Series
 from wildsage.algorithms.forecasting_deepar.weights import Weights
+from wildsage.algorithms.forecasting_deepar.windows import Cutter
 
 
 def _series(length: int, seed: int = 0, prediction: int = 9) -> Series:
@@ -114,11 +114,18 @@ def test_a_model_survives_its_files(tmp_path: Path) -> None:
     assert str(loaded.layout.frequency) == "1D" and loaded.cardinality == [3]
 
 
-def test_far_apart_starts_need_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    series = [_series(20, seed) for seed in range(2)]
-    series[1].start -= 500_000
-    forecasts = []
-    for limit in (2_000_000, 100):
-        monkeypatch.setattr(windows, "LARGEST_TABLE", limit)
-        forecasts.append(Forecaster(untrained()).samples(series, 5))
-    np.testing.assert_array_equal(forecasts[0], forecasts[1])
+@pytest.mark.parametrize("apart", [0, 3, 500_000, 5_000_000])
+def test_windows_know_their_time_with_and_without_a_table(apart: int) -> None:
+    series = [_series(20 + seed, seed) for seed in range(4)]
+    for number, each in enumerate(series):
+        each.start += number * apart
+    panel, layout = Panel.of(series, 1, 1), untrained().layout
+    rows = np.array([3, 0, 1, 2, 1])
+    made = [
+        Cutter(panel, layout, often=often).cut(rows, panel.lengths[rows], 14)
+        for often in (False, True)
+    ]
+    np.testing.assert_array_equal(made[0].inputs, made[1].inputs)
+    ordinals = series[3].start + len(series[3]) - layout.context + np.arange(14)
+    calendar = made[0].inputs[:, len(layout.lags) :][:, :3, 0]
+    np.testing.assert_array_equal(calendar, layout.frequency.features(ordinals))

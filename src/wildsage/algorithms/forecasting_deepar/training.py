@@ -98,7 +98,7 @@ class Training:
     ) -> None:
         self.settings, self.layout, self.cardinality = settings, layout, cardinality
         self.cluster, self.sharded = cluster or Cluster(), sharded
-        self.cutter = Cutter(panel, layout)
+        self.cutter = Cutter(panel, layout, often=True)
         self._windows = available(panel, layout.prediction)
         self._usable = np.flatnonzero(self._windows)
         count = len(self._usable)

@@ -54,16 +54,16 @@ class Windows:
 class Cutter:
     """Cuts windows out of a panel."""
 
-    def __init__(self, panel: Panel, layout: Layout) -> None:
+    def __init__(self, panel: Panel, layout: Layout, *, often: bool = False) -> None:
+        """With `often`, a table of the calendar is made that serves all windows."""
         self.panel = panel
         self.layout = layout
-        ends = panel.starts + panel.lengths + layout.prediction
-        self._first = int(panel.starts.min()) - layout.context if len(panel) else 0
-        span = int(ends.max()) - self._first + 1 if len(panel) else 0
         self._table: np.ndarray | None = None
-        if span <= LARGEST_TABLE:
-            ordinals = np.arange(self._first, self._first + span)
-            self._table = layout.frequency.features(ordinals)
+        if often and len(panel):
+            self._first = int(panel.starts.min()) - layout.context
+            last = int((panel.starts + panel.lengths).max()) + layout.prediction
+            if last - self._first < LARGEST_TABLE:
+                self._table = layout.frequency.features(np.arange(self._first, last + 1))
         self._dynamic = (panel.dynamic - layout.dynamic_mean) / layout.dynamic_scale
         self._dynamic = self._dynamic.astype(np.float32)
 
@@ -108,6 +108,9 @@ class Cutter:
         begins = self.panel.starts[rows] + splits - self.layout.context
         if self._table is not None:
             return self._table, begins - self._first
+        low, high = (int(begins.min()), int(begins.max())) if len(rows) else (0, 0)
+        if high - low < (len(rows) - 1) * steps:  # many windows, close together
+            return self.layout.frequency.features(np.arange(low, high + steps)), begins - low
         ordinals = (begins[:, None] + np.arange(steps)).ravel()
         return self.layout.frequency.features(ordinals), np.arange(len(rows)) * steps
 
