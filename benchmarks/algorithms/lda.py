@@ -21,6 +21,7 @@ peers with more rounds, and tomotopy with a larger prior of words, which suits t
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib.util
 import sys
 import tempfile
@@ -66,6 +67,7 @@ def _print_peak(kind: str, topics: str, name: str, arguments: argparse.Namespace
     assert data is not None
     few = Data(data.train[:500], data.seen[:9], data.hidden[:9])
     _contenders(few, int(topics), brief=True)[name]()  # what is loaded and compiled does not count
+    ctypes.CDLL(None).malloc_trim(0)  # nor may it leave room to be used again
     print_peak(_contenders(data, int(topics), brief=True)[name])
 
 

@@ -66,8 +66,7 @@ class Corpus:
 
     def word_sums(self, weights: np.ndarray) -> np.ndarray:
         """For each word the sum of its counts, weighted by document."""
-        by_entry = np.repeat(weights, np.diff(self.pointers)) * self.counts
-        return np.bincount(self.words, by_entry, self.vocabulary)
+        return self.transposed_times(weights, np.ones((len(self), 1)))[:, 0]
 
     def halves(self) -> tuple[Corpus, Corpus]:
         """Each document's words dealt out to two hands, the odd ones in turn."""

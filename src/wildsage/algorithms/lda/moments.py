@@ -18,7 +18,7 @@ from wildsage.algorithms.lda.corpus import Corpus
 # Where a decomposition of more components than these would cost more than the passes that refine.
 MOST_COMPONENTS = 64
 TENSOR_WORK = 2e10
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 4 << 20
 POWER_ITERATIONS = 3
 OVERSAMPLING = 10
 SHORTEST = 3  # words: three of them make a third moment
