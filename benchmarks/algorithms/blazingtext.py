@@ -248,7 +248,7 @@ def gensim_words(name: str, corpus: Path, epochs: int, threads: int) -> Callable
 
     def train() -> Callable[[str], Any]:
         model.init_weights()
-        model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
+        model.train(sentences, total_words=model.corpus_total_words, epochs=epochs)
         vectors = dict(zip(model.wv.index_to_key, model.wv.vectors.copy(), strict=True))
         return lambda word: vectors.get(word)
 

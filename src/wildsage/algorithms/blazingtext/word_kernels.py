@@ -146,8 +146,8 @@ def skipgram(
             state = advance(state)
             reach = 1 + below(state, window)
             begin, end = max(0, center - reach), min(length, center + reach + 1)
-            if center + 1 < length:
-                prefetch_row(second + sentence[center + 1] * size, blocks)
+            prefetch_row(second + sentence[min(center + 1, length - 1)] * size, blocks)
+            prefetch_row(first + sentence[min(center + window + 2, length - 1)] * size, blocks)
             at = begin
             while at < end:
                 count = 0
@@ -403,6 +403,26 @@ def fill_bag(
 
 
 @compiled
+def update_bag(
+    bag: Array,
+    count: Any,
+    hidden: Any,
+    targets: Array,
+    positives: Any,
+    drawn: Any,
+    weight: Any,
+    blocks: Any,
+    table: Array,
+    rate: Any,
+) -> None:
+    """Move the rows of the bag and the targets' rows; two rows behind `hidden` are for work."""
+    gradient, none = hidden + blocks * LINE, hidden + 2 * blocks * LINE
+    gather(bag, count, hidden, blocks)
+    update_targets(hidden, gradient, targets, positives, drawn, none, blocks, table, rate, weight)
+    scatter(bag, count, gradient, blocks)
+
+
+@compiled
 def fill_context(
     cbow: Any,
     sentence: Array,
@@ -455,7 +475,10 @@ def bags(
     bag = np.zeros(2 * window * most_rows(starts) + 4, np.int64)
     sentence = np.zeros(LONGEST_SENTENCE, np.int32)
     state, position = np.uint64(seed), 0
-    second, hidden = np.int64(outputs.ctypes.data), aligned(work)
+    first, second = np.int64(inputs.ctypes.data), np.int64(outputs.ctypes.data)
+    hidden = aligned(work)
+    coming, turn = np.zeros((window + 1) * negatives, np.int64), 0
+    state = first_samples(coming, second, blocks, chances, aliases, state)
     while position < len(tokens):
         position, length, state = next_sentence(tokens, position, keep, state, sentence)
         rate = rate_at(position / len(tokens), rate_begin, rate_end)
@@ -463,29 +486,63 @@ def bags(
             state = advance(state)
             reach = 1 + below(state, window)
             begin, end = max(0, center - reach), min(length, center + reach + 1)
+            prefetch_row(second + sentence[min(center + 2, length - 1)] * size, blocks)
+            entering = sentence[min(center + window + 2, length - 1)]
+            prefetch_row(first + rows[starts[entering]] * size, blocks)
             if end - begin < 2:
                 continue
             count, positives = fill_context(
                 cbow, sentence, center, begin, end, inputs, outputs, rows, starts, bag, targets
             )
-            drawn = positives
             rounds = (positives + 1) // 2
-            for _ in range(rounds * negatives):
-                state = advance(state)
-                sample = second + draw_word(state, chances, aliases) * size
-                if not contains(targets, positives, sample):
-                    targets[drawn] = sample
-                    prefetch_row(sample, blocks)
-                    drawn += 1
-            gather(bag, count, hidden, blocks)
-            weight = np.float32(positives / rounds)
-            gradient, none = hidden + size, hidden + 2 * size
-            update_targets(
-                hidden, gradient, targets, positives, drawn, none, blocks, table, rate, weight
+            needed, weight = rounds * negatives, np.float32(positives / rounds)
+            drawn, turn, state = take_samples(
+                needed, coming, turn, targets, positives, second, blocks, chances, aliases, state
             )
-            scatter(bag, count, gradient, blocks)
+            update_bag(bag, count, hidden, targets, positives, drawn, weight, blocks, table, rate)
     hold(work)
     return state
+
+
+@compiled
+def first_samples(
+    coming: Array, base: Any, blocks: Any, chances: Array, aliases: Array, state: Any
+) -> Any:
+    for i in range(len(coming)):
+        state = advance(state)
+        coming[i] = base + draw_word(state, chances, aliases) * blocks * LINE
+    return state
+
+
+@compiled
+def take_samples(
+    count: Any,
+    coming: Array,
+    turn: Any,
+    targets: Array,
+    positives: Any,
+    base: Any,
+    blocks: Any,
+    chances: Array,
+    aliases: Array,
+    state: Any,
+) -> Any:
+    """Append negative samples to the targets: (how many there are, `turn`, state).
+
+    The samples were drawn a few words ago and are in `coming`, from `turn` on; others are drawn in
+    their place, whose rows come from memory meanwhile.
+    """
+    drawn = positives
+    for _ in range(count):
+        state = advance(state)
+        sample = coming[turn]
+        coming[turn] = base + draw_word(state, chances, aliases) * blocks * LINE
+        prefetch_row(coming[turn], blocks)
+        turn = turn + 1 if turn + 1 < len(coming) else 0
+        if not contains(targets, positives, sample):
+            targets[drawn] = sample
+            drawn += 1
+    return drawn, turn, state
 
 
 @compiled
