@@ -49,11 +49,20 @@ def trainer_of(cluster: Cluster | None = None, **changes: Any) -> Trainer:
 
 
 def test_lines_are_read_as_the_library_reads_pairs() -> None:
-    text = b'anna,1.2.3.4\n\r\n"b, c",255.0.0.255\r\n  zoe \xc3\xa9 , 10.20.30.40 \n7,0.0.0.0'
+    text = (
+        b'anna,1.2.3.4\n\r\n"b, c",255.0.0.255\r\n  zoe \xc3\xa9 , 10.20.30.40 \n'
+        b'"eve","10.0.0.1"\n7,0.0.0.0'
+    )
     found, wrong, _ = parsed(text)
     assert wrong == kernels.FINE
     wanted = pairs_of(
-        [("anna", "1.2.3.4"), ("b, c", "255.0.0.255"), ("zoe é", "10.20.30.40"), ("7", "0.0.0.0")]
+        [
+            ("anna", "1.2.3.4"),
+            ("b, c", "255.0.0.255"),
+            ("zoe é", "10.20.30.40"),
+            ("eve", "10.0.0.1"),
+            ("7", "0.0.0.0"),
+        ]  # fmt: skip
     )
     assert found.keys.tolist() == wanted.keys.tolist()
     assert found.addresses.tolist() == wanted.addresses.tolist()

@@ -54,7 +54,7 @@ def parse(text: Array, entities: int, keys: Array, addresses: Array) -> tuple[in
         end = begin
         while end < size and text[end] != _NEWLINE:
             end += 1
-        first, last = _trimmed(text, begin, end)
+        first, last = _stripped(text, begin, end)
         begin = end + 1
         line += 1
         if first == last:
@@ -81,12 +81,19 @@ def parse(text: Array, entities: int, keys: Array, addresses: Array) -> tuple[in
 
 
 @compiled
-def _trimmed(text: Array, begin: int, end: int) -> tuple[int, int]:
-    """Without white space, then without quotes around it."""
+def _stripped(text: Array, begin: int, end: int) -> tuple[int, int]:
+    """Without white space around it."""
     while begin < end and (text[begin] in (_SPACE, _TAB, _RETURN)):
         begin += 1
     while begin < end and (text[end - 1] in (_SPACE, _TAB, _RETURN)):
         end -= 1
+    return begin, end
+
+
+@compiled
+def _trimmed(text: Array, begin: int, end: int) -> tuple[int, int]:
+    """Without white space, then without quotes around it."""
+    begin, end = _stripped(text, begin, end)
     if end - begin >= 2 and text[begin] == _QUOTE and text[end - 1] == _QUOTE:
         return begin + 1, end - 1
     return begin, end
