@@ -1,6 +1,6 @@
 """ipinsights beside a logistic regression on hashed pairs and word2vec, in one run.
 
-    python -m benchmarks.algorithms.ipinsights [--users 10000] [--pairs 600000] [--rounds 3]
+    python -m benchmarks.algorithms.ipinsights [--users 5000] [--pairs 200000] [--rounds 3]
 
 Networks are real: autonomous systems with their address blocks, out of the table in the package
 geoip2fast. Users are generated: each has a home, perhaps a phone, an office and a cafe, which are
@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,14 +24,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.harness import compare, table
+from benchmarks.harness import (
+    Measurement,
+    add_peak,
+    compare,
+    measure_peaks,
+    print_peak,
+    table,
+)
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.instances import Instance
 from wildsage.algorithms.ipinsights import IPInsights
 from wildsage.algorithms.ipinsights.addresses import entity_keys
 
-SYSTEMS, EPOCHS, BATCH, RATE = 2000, 10, 5000, 0.005
+SYSTEMS, EPOCHS, JOB_EPOCHS, BATCH, RATE = 2000, 10, 2, 5000, 0.005
 LENGTHS = (8, 16, 24, 32)
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -43,37 +48,32 @@ def main() -> None:
     arguments = _arguments()
     if importlib.util.find_spec("geoip2fast") is None:
         return print("geoip2fast is not installed: pip install geoip2fast")
-    if arguments.peak:
-        return _print_peak(arguments)
     train, usual, intruders = traffic(arguments.users, arguments.pairs)
-    contenders = _contenders(train, arguments)
-    results = compare(contenders, rounds=arguments.rounds)
+    if arguments.peak:
+        _, name = arguments.peak
+        work = _ours(train, arguments) | _peers(train, arguments) | _jobs(train, arguments)
+        return print_peak(work[name])
+    results = compare(_ours(train, arguments), rounds=arguments.rounds)
+    if not arguments.quick:  # once: they take minutes where we take seconds
+        results += compare(_peers(train, arguments), rounds=1, warmups=0)
     for result in results:
         result.quality["AUC"] = auc(result.result(*usual), result.result(*intruders))
-        result.peak_mib = _peak(arguments, result.name)
-    results[0].quality["pairs/s"] = 3 * len(train[0]) * EPOCHS / results[0].wall
-    results[0].quality["pairs/CPU-s"] = 3 * len(train[0]) * EPOCHS / results[0].cpu
+    measure_peaks(results, "fit")
+    _say_rates(results[:1], len(train[0]), EPOCHS)
     title = f"{len(train[0])} pairs of {arguments.users} users, {EPOCHS} epochs"
     print(table(title, *results), flush=True)
-    _benchmark_job(train, arguments)
+    jobs = compare(_jobs(train, arguments), rounds=arguments.rounds)
+    measure_peaks(jobs, "job")
+    _say_rates(jobs, len(train[0]), JOB_EPOCHS)
+    print(table(f"the whole job, {JOB_EPOCHS} epochs", *jobs))
     return None
 
 
-def _peak(arguments: argparse.Namespace, name: str) -> float:
-    """MiB that a contender takes beside the data, in a process of its own."""
-    given = ("users", "pairs", "vector_dim", "layers")
-    options = [f"--{n.replace('_', '-')}={getattr(arguments, n)}" for n in given]
-    command = [sys.executable, "-m", "benchmarks.algorithms.ipinsights", *options, "--peak", name]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
-
-
-def _print_peak(arguments: argparse.Namespace) -> None:
-    train, _, _ = traffic(arguments.users, arguments.pairs)
-    contender = _contenders(train, arguments)[arguments.peak]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    contender()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+def _say_rates(results: list[Measurement], pairs: int, epochs: int) -> None:
+    """Real and made-up pairs, as all of them are trained on."""
+    for result in results:
+        result.quality["pairs/s"] = 3 * pairs * epochs / result.wall
+        result.quality["pairs/CPU-s"] = 3 * pairs * epochs / result.cpu
 
 
 # --- traffic -------------------------------------------------------------------------------------
@@ -154,16 +154,21 @@ def auc(usual: np.ndarray, intruders: np.ndarray) -> float:
 # --- contenders ----------------------------------------------------------------------------------
 
 
-def _contenders(train: Pairs, arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
-    contenders: dict[str, Callable[[], Any]] = {
-        "wildsage": lambda: fit_ours(train, arguments.vector_dim, arguments.layers),
-        "logistic regression, hashed pairs": lambda: fit_regression(train),
-    }
+def _ours(train: Pairs, arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
+    return {"wildsage": lambda: fit_ours(train, arguments.vector_dim, arguments.layers)}
+
+
+def _peers(train: Pairs, arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
+    peers: dict[str, Callable[[], Any]] = {}
+    if importlib.util.find_spec("sklearn") is None:
+        print("scikit-learn is not installed: it is left out", file=sys.stderr)
+    else:
+        peers["logistic regression, hashed pairs"] = lambda: fit_regression(train)
     if importlib.util.find_spec("gensim") is None:
         print("gensim is not installed: it is left out", file=sys.stderr)
     else:
-        contenders["word2vec (gensim)"] = lambda: fit_word2vec(train, arguments.vector_dim)
-    return contenders
+        peers["word2vec (gensim)"] = lambda: fit_word2vec(train, arguments.vector_dim)
+    return peers
 
 
 def fit_ours(train: Pairs, width: int, layers: int) -> Callable[..., np.ndarray]:
@@ -246,16 +251,15 @@ def fit_word2vec(train: Pairs, width: int) -> Callable[..., np.ndarray]:
 # --- the whole job -------------------------------------------------------------------------------
 
 
-def _benchmark_job(train: Pairs, arguments: argparse.Namespace) -> None:
+def _jobs(train: Pairs, arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     names = (f"user_{user}" for user in train[0].tolist())
     lines = map(",".join, zip(names, dotted(train[1]), strict=True))
     content = "\n".join(lines).encode()
-    for width, layers in ((arguments.vector_dim, arguments.layers), (128, 1)):
-        contenders = {"job": lambda w=width, n=layers: _job(content, w, n)}
-        (result,) = compare(contenders, rounds=arguments.rounds)
-        result.quality["pairs/s"] = 3 * len(train[0]) * 2 / result.wall
-        result.quality["pairs/CPU-s"] = 3 * len(train[0]) * 2 / result.cpu
-        print(table(f"the whole job, 2 epochs, vector_dim {width}, {layers} layers", result))
+    sizes = ((arguments.vector_dim, arguments.layers), (128, 1))
+    return {
+        f"vector_dim {width}, {layers} layers": lambda w=width, n=layers: _job(content, w, n)
+        for width, layers in sizes
+    }
 
 
 def _job(content: bytes, width: int, layers: int) -> None:
@@ -263,7 +267,7 @@ def _job(content: bytes, width: int, layers: int) -> None:
         "num_entity_vectors": "20000",
         "vector_dim": str(width),
         "num_ip_encoder_layers": str(layers),
-        "epochs": "2",
+        "epochs": str(JOB_EPOCHS),
         "mini_batch_size": str(BATCH),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -274,12 +278,13 @@ def _job(content: bytes, width: int, layers: int) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--pairs", type=int, default=600_000)
+    parser.add_argument("--users", type=int, default=5_000)
+    parser.add_argument("--pairs", type=int, default=200_000)
     parser.add_argument("--vector-dim", type=int, default=32)
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="leave out the peers")
+    add_peak(parser)
     return parser.parse_args()
 
 
