@@ -1,16 +1,19 @@
 """Searching an index: many queries at once list by list, always k results, distances that grow.
 
 faiss compares a query with a list row by row. Where many queries look into the same list, all of
-them are compared with it at once, which is several times as fast.
+them are compared with it at once, which is several times as fast. What lies far from the origin is
+moved there before, for such comparisons would lose its digits.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from wildsage.algorithms.knn.library import faiss
+from wildsage.algorithms.knn.nearest import FlatSearch, middle_of
 
 # From so many queries a list on, on average, lists are gone through one by one.
 _QUERIES_PER_LIST = 4
@@ -34,6 +37,8 @@ class Searcher:
         self.is_inverted = isinstance(self._core, library.IndexIVF)
         self._batched = isinstance(self._core, library.IndexIVFFlat)
         self.is_distance = self._core.metric_type == library.METRIC_L2
+        is_flat = isinstance(self._core, library.IndexFlat)
+        self._flat = FlatSearch(self._core) if is_flat and self.is_distance else None
 
     @property
     def width(self) -> int:
@@ -63,6 +68,8 @@ class Searcher:
         queries = np.ascontiguousarray(queries, np.float32)
         for transform in self._transforms:
             queries = transform.apply(queries)
+        if self._flat is not None:
+            return self._flat(queries, k)
         if not self.is_inverted:
             found: tuple[np.ndarray, np.ndarray] = self._core.search(queries, k)
             return found
@@ -80,22 +87,33 @@ class Searcher:
         return values, numbers
 
     def _by_list(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        library, core = faiss(), self._core
+        library, core, middle = faiss(), self._core, self._middle
         _, probed = core.quantizer.search(queries, core.nprobe)
         order = np.argsort(probed, axis=None, kind="stable")
         ends = np.cumsum(np.bincount(probed.ravel(), minlength=core.nlist)).tolist()
         heap = library.ResultHeap(len(queries), k, keep_max=not self.is_distance)
+        if middle is not None:
+            queries = queries - middle
         begin = 0
         for number, end in enumerate(ends):
             asking, begin = order[begin:end] // core.nprobe, end
             rows, ids = self._list(number)
             if len(asking) and len(rows):
+                rows = rows if middle is None else rows - middle
                 values, places = library.knn(
                     queries[asking], rows, min(k, len(rows)), core.metric_type
                 )
                 heap.add_result_subset(asking, values, ids[places])
         heap.finalize()
         return heap.D, heap.I
+
+    @cached_property
+    def _middle(self) -> np.ndarray | None:
+        """The point to see rows from, taken from the middles of the lists."""
+        core = self._core
+        if not self.is_distance:
+            return None
+        return middle_of(core.quantizer.reconstruct_n(0, core.nlist))
 
     def _list(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Views of a list's rows and of their numbers."""
