@@ -172,10 +172,40 @@ def test_bad_input_is_refused() -> None:
         LDA(2).fit(np.zeros((3, 4)))
     with pytest.raises(ValueError, match="not in the vocabulary"):
         corpus_of(SparseMatrix(np.ones(1, np.float32), np.array([4]), np.array([0, 1]), (1, 4)))
+    with pytest.raises(ValueError, match="above 1e"):
+        LDA(2).fit(ROWS * np.float32(1e30))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        LDA(2).fit(csr_matrix(np.full((3, 4), np.nan)))
+    with pytest.raises(ValueError, match="Found 50 features after 60"):
+        LDA(2).fit(iter([ROWS, ROWS[:, :50]]))
     with pytest.raises(ValueError, match="expecting 60 features"):
         LDA(2, passes=1).fit(ROWS).transform(ROWS[:, :4])
     with pytest.raises(ValueError, match="not fitted"):
         LDA(2).transform(ROWS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_topics": 0},
+        {"alpha0": -1.0},
+        {"tol": 0.0},
+        {"max_restarts": 0},
+        {"max_iterations": 0},
+        {"mini_batch_size": 0},
+        {"passes": -1},
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range_are_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(change))} must be"):
+        LDA(**{"num_topics": 2, **change}).fit(ROWS[:20])
+
+
+def test_large_counts_are_borne() -> None:
+    model = LDA(5, passes=2).fit(ROWS / ROWS.max() * np.float32(1e9))
+    assert np.isfinite(model.components_).all()
+    assert math.isfinite(model.score(ROWS))
 
 
 def test_the_most_alike_topics_are_merged() -> None:

@@ -19,6 +19,7 @@ from wildsage.algorithms.serve import handler
 from wildsage.contract.failure import ClientError
 from wildsage.formats import recordio
 from wildsage.formats.matrix import SparseMatrix
+from wildsage.serving.handler import InvocationError
 
 SPEC = registry.spec("lda")
 RECORDIO = "application/x-recordio-protobuf"
@@ -105,6 +106,11 @@ def test_negative_counts_are_refused(tmp_path: Path) -> None:
     assert text.startswith("Unable to read data channel 'train'. Found negative values.")
 
 
+def test_counts_that_are_too_large_are_refused(tmp_path: Path) -> None:
+    text = refusal(job(tmp_path, recordio.encode(ROWS * np.float32(1e30))))
+    assert text.startswith("Unable to read data channel 'train'. Found values above 1e+09.")
+
+
 @pytest.mark.parametrize("channel", ["train", "test"])
 def test_documents_without_words_are_refused(tmp_path: Path, channel: str) -> None:
     empty = recordio.encode(np.zeros((4, WORDS), np.float32))
@@ -153,3 +159,14 @@ def test_answers(tmp_path: Path) -> None:
     [prediction] = json.loads(reply.body)["predictions"]
     assert list(prediction) == ["topic_mixture"]
     np.testing.assert_allclose(prediction["topic_mixture"], wanted[0], atol=1e-6)
+
+
+def test_requests_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    instance = job(tmp_path, recordio.encode(ROWS[:50]))
+    instance.run(SPEC)
+    answer = handler("lda", instance.paths)
+    for row in (-TEST[0], TEST[0][:4], TEST[0] * 1e30, TEST[0] * np.nan):
+        body = ",".join(str(value) for value in row).encode()
+        with pytest.raises(InvocationError) as error:
+            answer(body, "text/csv", "application/json", None)
+        assert error.value.status == 400

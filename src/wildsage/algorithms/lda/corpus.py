@@ -11,6 +11,8 @@ from wildsage.algorithms.lda import kernels
 from wildsage.algorithms.rows import Features
 from wildsage.formats.matrix import SparseMatrix
 
+MOST = 1e9  # of a word in a document: sums of counts are single precision
+
 
 @dataclass(slots=True)
 class Corpus:
@@ -85,11 +87,15 @@ class Corpus:
 
 
 def corpus_of(features: Features) -> Corpus:
-    """Rows of counts as documents; ValueError where a count is negative."""
+    """Rows of counts as documents; ValueError where one cannot be a count."""
     sparse = features if isinstance(features, SparseMatrix) else SparseMatrix.from_dense(features)
     counts = np.ascontiguousarray(sparse.data, np.float32)
+    if not np.isfinite(counts).all():
+        raise ValueError("Found NaN or infinity")
     if len(counts) and counts.min() < 0:
         raise ValueError("Found negative values")
+    if len(counts) and counts.max() > MOST:
+        raise ValueError(f"Found values above {MOST:g}")
     words = np.ascontiguousarray(sparse.indices, np.int32)
     if len(words) and not 0 <= words.min() <= words.max() < sparse.shape[1]:
         raise ValueError("Found words that are not in the vocabulary")
@@ -116,7 +122,12 @@ class Documents:
     parts: list[Corpus] = field(default_factory=list)
 
     def add(self, features: Features) -> None:
-        self.parts.append(corpus_of(features))
+        part = corpus_of(features)
+        if self.parts and part.vocabulary != self.parts[0].vocabulary:
+            raise ValueError(
+                f"Found {part.vocabulary} features after {self.parts[0].vocabulary} features"
+            )
+        self.parts.append(part)
 
     def corpus(self) -> Corpus:
         joined = join(self.parts) if self.parts else None

@@ -12,11 +12,12 @@ import numpy as np
 
 from wildsage import clock
 from wildsage.algorithms.base import Batch, Channel, InferenceRequest, TrainingJob
-from wildsage.algorithms.lda.corpus import Corpus, Documents, corpus_of
+from wildsage.algorithms.lda.corpus import MOST, Corpus, Documents, corpus_of
 from wildsage.algorithms.lda.estimator import LDA
 from wildsage.algorithms.lda.inference import Topics
 from wildsage.algorithms.lda.training import Training, settings_of
 from wildsage.algorithms.reporting import IteratorStatistics
+from wildsage.algorithms.requests import PayloadError
 from wildsage.algorithms.rows import Features
 from wildsage.contract.failure import ClientError
 
@@ -65,7 +66,7 @@ def _documents(features: Features, channel: Channel) -> Corpus:
     try:
         return corpus_of(features)
     except ValueError as error:
-        raise _unusable(channel, f"{error}.", "counts that are not negative") from None
+        raise _unusable(channel, f"{error}.", f"counts from 0 to {MOST:g}") from None
 
 
 def _unusable(channel: Channel, found: str, wanted: str) -> ClientError:
@@ -101,7 +102,10 @@ class LDAModel:
         self._estimator.transform(np.zeros((1, self.feature_dim), np.float32))
 
     def predict(self, batch: Batch, request: InferenceRequest) -> dict[str, np.ndarray]:
-        return {"topic_mixture": self._estimator.transform(batch.features)}
+        try:
+            return {"topic_mixture": self._estimator.transform(batch.features)}
+        except ValueError as error:
+            raise PayloadError(str(error)) from error
 
 
 def load(model_dir: Path) -> LDAModel:

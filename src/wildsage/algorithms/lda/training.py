@@ -33,6 +33,17 @@ class Settings:
     mini_batch_size: int | None = None
     passes: int | Literal["auto"] = "auto"
 
+    def __post_init__(self) -> None:
+        for name in ("num_topics", "max_restarts", "max_iterations", "mini_batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in ("alpha0", "tol"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.passes != "auto" and self.passes < 0:
+            raise ValueError(f"passes must be auto or at least 0, got {self.passes}")
+
 
 def _silent(message: str) -> None:
     pass
