@@ -32,36 +32,40 @@ from wildsage.algorithms.pca import PCA
 from wildsage.formats import recordio
 
 Contenders = dict[str, Callable[[], np.ndarray]]
-Part = tuple[np.ndarray, Contenders]
 ROWS_AT_ONCE = 5000
 
 
 def main() -> None:
     arguments = _arguments()
     if arguments.peak:
-        part, name = arguments.peak
-        return print_peak(PARTS[part](arguments.scale)[1][name])
+        part, file, name = arguments.peak
+        return print_peak(CONTENDERS[part](np.load(file))[name])
     for part in arguments.parts:
-        rows, contenders = PARTS[part](arguments.scale)
-        results = compare(contenders, arguments.rounds, warmups=int(arguments.rounds > 1))
-        for result in results:
-            result.quality["captured"] = captured(rows, result.result)
-        size = f"{len(rows)} x {rows.shape[1]} to {len(results[0].result)}"
-        del rows, contenders  # the processes that measure peaks have their own
-        measure_peaks(results, part)
-        print(table(f"{part}, {size}", *results), flush=True)
-        _say_ratio(results)
+        _compare(part, DATA[part](arguments.scale), arguments.rounds)
     return None
+
+
+def _compare(part: str, rows: np.ndarray, rounds: int) -> None:
+    contenders = CONTENDERS[part](rows)
+    results = compare(contenders, rounds, warmups=0)
+    for result in results:
+        result.quality["captured"] = captured(rows, result.result)
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, rows)
+        file.flush()
+        measure_peaks(results, part, file.name)
+    size = f"{len(rows)} x {rows.shape[1]} to {len(results[0].result)}"
+    print(table(f"{part}, {size}", *results), flush=True)
+    _say_ratio(results)
 
 
 # --- what is compared ----------------------------------------------------------------------------
 
 
-def _regular(scale: float) -> Part:
+def _regular(rows: np.ndarray) -> Contenders:
     from sklearn.decomposition import IncrementalPCA
 
-    rows = digits(int(60_000 * scale))
-    return rows, {
+    return {
         "wildsage": lambda: PCA(50).fit(rows).components_,
         "IncrementalPCA(500)": lambda: IncrementalPCA(50, batch_size=500).fit(rows).components_,
         "PCA, covariance_eigh": _peer(rows, "covariance_eigh"),
@@ -74,10 +78,9 @@ def _peer(rows: np.ndarray, solver: str) -> Callable[[], np.ndarray]:
     return lambda: PeerPCA(50, svd_solver=solver).fit(rows).components_
 
 
-def _job(scale: float) -> Part:
-    rows = digits(int(60_000 * scale))
+def _job(rows: np.ndarray) -> Contenders:
     content = recordio.encode(rows)
-    return rows, {
+    return {
         "job": partial(_run, content),
         "fit in memory": lambda: PCA(50).fit(rows).components_,
     }
@@ -94,10 +97,8 @@ def _run(content: bytes) -> np.ndarray:
             return vectors.T
 
 
-def _randomized(scale: float) -> Part:
+def _randomized(rows: np.ndarray) -> Contenders:
     from sklearn.utils.extmath import randomized_svd
-
-    rows = falling(int(1_000_000 * scale), 200)
 
     def peer() -> np.ndarray:
         found: np.ndarray = randomized_svd(rows - rows.mean(axis=0), 10, random_state=0)[2]
@@ -108,39 +109,18 @@ def _randomized(scale: float) -> Part:
         return model.fit(rows).components_
 
     sketched = partial(ours, extra_components=5)
-    return rows, {
+    return {
         "wildsage": ours,
         "randomized_svd": peer,
         "wildsage, extra_components=5": sketched,
     }
 
 
-def _wide(scale: float) -> Part:
-    from sklearn.decomposition import IncrementalPCA
-
-    rows = falling(int(6000 * scale), 3000)
-    return rows, {
-        "wildsage": lambda: PCA(50).fit(rows).components_,
-        "PCA, covariance_eigh": _peer(rows, "covariance_eigh"),
-        "IncrementalPCA(500)": lambda: IncrementalPCA(50, batch_size=500).fit(rows).components_,
-    }
-
-
-def _few(scale: float) -> Part:
-    rows = falling(max(100, int(1000 * scale)), 4000)
-    return rows, {
+def _few(rows: np.ndarray) -> Contenders:
+    return {
         "wildsage": lambda: PCA(50).fit(rows).components_,
         "PCA, full": _peer(rows, "full"),
     }
-
-
-PARTS: dict[str, Callable[[float], Part]] = {
-    "regular": _regular,
-    "job": _job,
-    "randomized": _randomized,
-    "wide": _wide,
-    "few": _few,
-}
 
 
 def _say_ratio(results: list[Measurement]) -> None:
@@ -172,6 +152,22 @@ def falling(count: int, width: int) -> np.ndarray:
     return rows
 
 
+DATA: dict[str, Callable[[float], np.ndarray]] = {
+    "regular": lambda scale: digits(int(60_000 * scale)),
+    "job": lambda scale: digits(int(60_000 * scale)),
+    "randomized": lambda scale: falling(int(1_000_000 * scale), 200),
+    "wide": lambda scale: falling(int(6000 * scale), 3000),
+    "few": lambda scale: falling(max(100, int(1000 * scale)), 4000),
+}
+CONTENDERS: dict[str, Callable[[np.ndarray], Contenders]] = {
+    "regular": _regular,
+    "job": _job,
+    "randomized": _randomized,
+    "wide": _regular,
+    "few": _few,
+}
+
+
 def captured(rows: np.ndarray, components: np.ndarray) -> float:
     """The variance of the rows along the components."""
     basis = np.linalg.qr(np.asarray(components, np.float64).T)[0].astype(np.float32)
@@ -185,7 +181,7 @@ def captured(rows: np.ndarray, components: np.ndarray) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
     add_peak(parser)
