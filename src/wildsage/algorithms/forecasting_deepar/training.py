@@ -26,6 +26,7 @@ from wildsage.algorithms.threads import one_blas_thread, processors
 from wildsage.contract.cluster import Cluster
 
 LEAST_BATCHES = 10
+EARLY_SHARE = 0.3
 ROWS_PER_THREAD = 32
 CLIP_NORM = 10.0
 WARM_UP_SHARE, WARM_UP_MOST = 0.05, 100
@@ -184,11 +185,7 @@ class Training:
         """This host's part of each batch of an epoch: series, and where their forecasts begin."""
         size, plan, cluster = self.settings.mini_batch_size, self.plan, self.cluster
         order = self._order(plan.windows if not self.sharded else plan.batches * size)
-        random = self._random.random(len(order))
-        counts = self._windows[order] if len(order) else np.empty(0)
-        # A window without any history is only taken where there is no other.
-        least = np.minimum(1, counts - 1)
-        splits = (least + random * (counts - least)).astype(np.int64)
+        splits = self._splits(order)
         for batch in range(plan.batches):
             if self.sharded:
                 share = _share(size, cluster)
@@ -205,6 +202,20 @@ class Training:
             return usable
         passes = [self._random.permutation(usable) for _ in range(-(-count // len(usable)))]
         return np.concatenate(passes)[:count]
+
+    def _splits(self, order: np.ndarray) -> np.ndarray:
+        """Where forecasts begin: mostly where all lags lie within the series, sometimes anywhere.
+
+        Windows at a series' beginning teach what to do with new series, but little of the seasons.
+        A window without any history is only taken where there is no other.
+        """
+        random, early = self._random.random((2, len(order)))
+        counts = self._windows[order] if len(order) else np.empty(0)
+        whole = self.layout.context + int(self.layout.lags.max(initial=0))
+        late = np.clip(counts // 2, 1, whole)
+        least = np.minimum(np.where(early < EARLY_SHARE, 1, late), counts - 1)
+        splits: np.ndarray = (least + random * (counts - least)).astype(np.int64)
+        return splits
 
     # --- steps -----------------------------------------------------------------------------------
 
