@@ -13,8 +13,10 @@ from typing import Any
 from wildsage.algorithms import registry, requests
 from wildsage.algorithms.base import Model
 from wildsage.algorithms.requests import InferenceRequest, PayloadError, UnsupportedType
+from wildsage.algorithms.rows import Batch, Features, all_finite
 from wildsage.algorithms.spec import AlgorithmSpec
 from wildsage.contract.paths import Paths
+from wildsage.formats.matrix import SparseMatrix
 from wildsage.serving.handler import Handler, InvocationError, Reply
 
 UNABLE = "unable to evaluate payload provided"
@@ -67,9 +69,15 @@ def respond(model: Model, body: bytes, request: InferenceRequest) -> tuple[str, 
     width = request.feature_dim
     if width is not None and hasattr(batch, "width") and batch.width != width:
         raise PayloadError(f"the model takes {width} features, the request has {batch.width}")
+    if isinstance(batch, Batch) and width is not None and not _is_finite(batch.features):
+        raise PayloadError("the request has missing (NaN) or infinite values")
     columns = model.predict(batch, request)
     answer_type, answer = encode(columns, request)
     return answer_type, answer
+
+
+def _is_finite(features: Features) -> bool:
+    return all_finite(features.data if isinstance(features, SparseMatrix) else features)
 
 
 def handler(name: str, paths: Paths) -> Handler:

@@ -19,6 +19,7 @@ from wildsage.algorithms.instances import Instance, run_gang
 from wildsage.algorithms.knn import program
 from wildsage.contract.failure import ClientError
 from wildsage.formats import recordio
+from wildsage.serving.handler import InvocationError
 
 SPEC = registry.spec("knn")
 DIGITS = load_digits()
@@ -302,3 +303,18 @@ def test_the_width_may_be_left_to_the_data(tmp_path: Path) -> None:
     batch = Batch(ROWS[:2])
     answer = program.load(made.paths.model).predict(batch, InferenceRequest())
     assert answer["predicted_label"].tolist() == LABELS[:2].tolist()
+
+
+@pytest.mark.parametrize("index_type", ["faiss.Flat", "faiss.IVFFlat"])
+def test_values_whose_squares_float32_does_not_hold_are_refused(
+    tmp_path: Path, index_type: str
+) -> None:
+    job = Instance(tmp_path, {**GIVEN, "index_type": index_type})
+    job.add_channel("train", recordio.encode(ROWS * np.float32(1e20), LABELS), None)
+    with pytest.raises(ClientError, match="values are too large"):
+        job.run(SPEC)
+    usual = trained(tmp_path / "usual", {"index_metric": "L2"})
+    for value in (1e20, float("nan"), float("inf")):
+        body = recordio.encode(np.full((1, ROWS.shape[1]), value, np.float32))
+        with pytest.raises(InvocationError, match="unable to evaluate payload provided"):
+            serve.handler("knn", usual.paths)(body, RECORDIO, "application/json", None)

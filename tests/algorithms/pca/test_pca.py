@@ -24,6 +24,7 @@ from wildsage.algorithms.pca.spectrum import complete, oriented
 from wildsage.contract.failure import ClientError
 from wildsage.formats import recordio
 from wildsage.formats.matrix import SparseMatrix
+from wildsage.serving.handler import InvocationError
 
 RNG = np.random.default_rng(0)
 DIGITS = load_digits().data.astype(np.float32)
@@ -347,6 +348,22 @@ def test_a_stopped_refinement_is_left_out(tmp_path: Path) -> None:
     job = instance(tmp_path, WIDE, algorithm_mode="randomized")
     job.run(registry.spec("pca"), stopping=lambda: next(calls) > 3)
     assert np.isfinite(artifact(job)["v"]).all() and artifact(job)["s"][0] > 0
+
+
+@pytest.mark.parametrize("mode", ["regular", "randomized"])
+def test_values_whose_squares_float32_does_not_hold_are_refused(tmp_path: Path, mode: str) -> None:
+    job = instance(tmp_path, WIDE * 1e25, algorithm_mode=mode)
+    with pytest.raises(ClientError, match="values are too large"):
+        job.run(registry.spec("pca"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_requests_without_a_number_are_refused(tmp_path: Path, value: str) -> None:
+    job = instance(tmp_path, WIDE[:50])
+    job.run(registry.spec("pca"))
+    body = ",".join([*["1"] * 299, value]).encode()
+    with pytest.raises(InvocationError, match="unable to evaluate payload provided"):
+        serve.handler("pca", job.paths)(body, "text/csv", "application/json", None)
 
 
 def test_more_components_than_features_are_refused() -> None:

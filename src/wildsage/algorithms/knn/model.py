@@ -19,8 +19,11 @@ from wildsage.algorithms.knn.library import faiss
 from wildsage.algorithms.knn.reduction import Reduction, normalized
 from wildsage.algorithms.knn.searching import Searcher
 from wildsage.algorithms.knn.voting import majority
+from wildsage.contract.failure import ClientError
 
 VERSION = "1.0"
+# faiss finds nothing at a distance that float32 does not hold, and ends the process in training.
+LONGEST_SQUARED = 1e37
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,15 @@ class Preparation:
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         if self.reduction is not None:
             rows = self.reduction(rows)
-        return normalized(rows) if self.normalize else rows
+        if self.normalize:
+            return normalized(rows)
+        longest = np.einsum("ij,ij->i", rows, rows).max(initial=0)
+        if not longest <= LONGEST_SQUARED:
+            raise ClientError(
+                "The values are too large: squared distances exceed the range of 32-bit floating "
+                "point numbers. Please scale the features."
+            )
+        return rows
 
 
 @dataclass

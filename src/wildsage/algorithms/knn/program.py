@@ -20,6 +20,7 @@ from wildsage.algorithms.knn.library import faiss
 from wildsage.algorithms.knn.model import NeighborModel
 from wildsage.algorithms.reading import label_error
 from wildsage.algorithms.reporting import IteratorStatistics
+from wildsage.algorithms.requests import PayloadError
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
 
@@ -187,7 +188,10 @@ class ServedModel:
         model.predict(np.zeros((1, model.feature_dim), np.float32))
 
     def predict(self, batch: Batch, request: InferenceRequest) -> dict[str, np.ndarray]:
-        distances, numbers = self.model.neighbors(batch.dense())
+        try:
+            distances, numbers = self.model.neighbors(batch.dense())
+        except ClientError as error:  # values that are too large
+            raise PayloadError(str(error)) from error
         answer = {"predicted_label": self.model.decide(numbers)}
         if request.verbose:
             labels = self.model.labels[numbers]

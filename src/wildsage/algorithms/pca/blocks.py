@@ -16,8 +16,10 @@ import numpy as np
 
 from wildsage.algorithms.rows import Features
 from wildsage.algorithms.threads import one_blas_thread, threaded
+from wildsage.contract.failure import ClientError
 from wildsage.formats.matrix import SparseMatrix
 
+MOST_SQUARES = 1e38
 PART_ROWS = 256
 BLOCK_VALUES = 1 << 24
 # From here on one product keeps all processors busy, and copies of results become large.
@@ -38,11 +40,16 @@ def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], width: int
 ) -> Iterator[Result]:
     """The results in order: by threads over narrow blocks, by BLAS's own over wide ones."""
+
+    def quiet(item: Item) -> Result:
+        with np.errstate(over="ignore", invalid="ignore"):  # `expect_squares` tells
+            return work(item)
+
     if width >= WIDE:
-        yield from map(work, items)
+        yield from map(quiet, items)
         return
     with one_blas_thread():
-        yield from threaded(work, items)
+        yield from threaded(quiet, items)
 
 
 def shifted(block: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -61,6 +68,15 @@ def middle(block: Features) -> np.ndarray:
         return np.zeros(block.shape[1], np.float32)
     mean: np.ndarray = block.mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean
+
+
+def expect_squares(squares: float) -> None:
+    """Products of a block whose squares have this sum must be such as float32 holds."""
+    if not squares <= MOST_SQUARES:
+        raise ClientError(
+            "The values are too large: their squares exceed the range of 32-bit floating point "
+            "numbers. Please scale the features."
+        )
 
 
 def total_of(block: np.ndarray) -> np.ndarray:

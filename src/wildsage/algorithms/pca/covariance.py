@@ -16,6 +16,7 @@ import numpy as np
 from wildsage.algorithms.pca.blocks import (
     Sums,
     arrays_of,
+    expect_squares,
     in_threads,
     middle,
     shifted,
@@ -75,6 +76,7 @@ class Covariance:
                 yield len(done)
                 continue
             rows, total, product = done
+            expect_squares(float(np.trace(product)))
             self.dense.add(rows, total)
             if self._gram is None:
                 self._gram = np.zeros((self.width, self.width))

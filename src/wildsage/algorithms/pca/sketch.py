@@ -16,6 +16,7 @@ import numpy as np
 from wildsage.algorithms.pca.blocks import (
     Sums,
     arrays_of,
+    expect_squares,
     in_threads,
     middle,
     shifted,
@@ -77,6 +78,7 @@ class Sketch:
                 self._add_sparse(block, signs, group)
             else:
                 rows, total, squares, product = part
+                expect_squares(squares)
                 self.dense.add(rows, total, squares)
                 self._sketch[group] += product
             yield len(block)
@@ -104,8 +106,10 @@ class Sketch:
         from wildsage.algorithms.pca.kernels import spread
 
         assert isinstance(block, SparseMatrix)
+        rows, total, squares = sparse_sums(block)
+        expect_squares(squares)
         spread(*arrays_of(block), signs, self._sketch[group])
-        self.sparse.add(*sparse_sums(block))
+        self.sparse.add(rows, total, squares)
 
     # --- what it tells ---------------------------------------------------------------------------
 
