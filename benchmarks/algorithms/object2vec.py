@@ -11,8 +11,8 @@ rate. The twin tower pads its sequences to the longest of the data, looks tokens
 algorithm has by itself, on sentence pairs.
 
 The kernel is `fit` on lists in memory; the job reads JSON lines from a file and writes log and
-model. Without `--full`, one epoch of a part of the pairs is timed three times: enough for speed, not for
-quality. With it all pairs are learned from, twice, in one round.
+model. Without `--full`, one epoch of a part of the pairs is timed three times: enough for speed,
+not for quality. With it all pairs are learned from, twice, in one round.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from algorithms.object2vec.helpers_object2vec import SMALL, data, sequences, small
+from wildsage.algorithms.object2vec import layers, winograd
 from wildsage.algorithms.object2vec.example import TOKENS
 from wildsage.algorithms.object2vec.layers import Ragged
 from wildsage.algorithms.object2vec.model import PairModel
@@ -131,6 +132,23 @@ def test_a_processor_does_what_a_gpu_does(network: str, layers: str, filter_widt
         results.append([encoded, *gradients])
     for ours, plain in zip(*results, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_wide_layers_convolve_as_narrow_ones_do() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows, weight = (torch.randn(*size, generator=generator) for size in ((10, 5), (3, 5, 4)))
+    gradient, found = torch.randn(8, 4, generator=generator), torch.empty(8, 4)
+    plain = torch.empty(8, 4)
+    winograd.convolve(rows, weight, found)
+    layers._convolve(rows, weight, plain)
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    pairs = zip(
+        winograd.convolve_back(rows, weight, gradient),
+        layers._convolve_back(rows, weight, gradient),
+        strict=True,
+    )
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_tokens_are_numbered_as_they_come() -> None:

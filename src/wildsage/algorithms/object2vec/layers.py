@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wildsage.algorithms.object2vec import kernels
+from wildsage.algorithms.object2vec import kernels, winograd
 from wildsage.algorithms.object2vec.pairs import Sequences
 
 Array = np.ndarray
@@ -66,10 +66,12 @@ class Convolutions(torch.autograd.Function):
         filters = len(weights[0])
         gap, before = filters - 1, filters // 2
         count = len(ragged.places) + len(ragged) * gap
+        count += count % 2  # `winograd` takes rows by two
         states: list[Any] = []
         chosen, found = [], []
         for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             buffer = rows.new_empty(count, weight.shape[2])
+            buffer[-1] = 0
             if number:
                 _convolve(states[-1], weight, buffer[before : before + count - gap])
             else:
@@ -131,6 +133,9 @@ def _beside(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _convolve(rows: torch.Tensor, weight: torch.Tensor, result: torch.Tensor) -> None:
+    if winograd.suits(weight):
+        winograd.convolve(rows, weight, result)
+        return
     torch.mm(rows[: len(result)], weight[0], out=result)
     for offset in range(1, len(weight)):
         result.addmm_(rows[offset : offset + len(result)], weight[offset])
@@ -139,6 +144,8 @@ def _convolve(rows: torch.Tensor, weight: torch.Tensor, result: torch.Tensor) ->
 def _convolve_back(
     rows: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if winograd.suits(weight):
+        return winograd.convolve_back(rows, weight, gradient)
     of_weight, of_rows = torch.empty_like(weight), torch.zeros_like(rows)
     for offset in range(len(weight)):
         part = slice(offset, offset + len(gradient))
