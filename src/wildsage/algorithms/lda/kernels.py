@@ -123,6 +123,37 @@ def _sweep(
 
 
 @compiled
+def take(
+    counts: np.ndarray,
+    words: np.ndarray,
+    scale: float,
+    eta: float,
+    heights: np.ndarray,
+    result: np.ndarray,
+) -> None:
+    """What `assign` wants of some words' counts: scaled, smoothed and divided by topic."""
+    factor, prior = np.float32(scale), np.float32(eta)
+    for place in range(len(words)):
+        row, target = counts[words[place]], result[place]
+        for topic in range(len(heights)):
+            target[topic] = (row[topic] * factor + prior) * heights[topic]
+
+
+@compiled
+def give(
+    sums: np.ndarray, words: np.ndarray, weight: float, counts: np.ndarray, totals: np.ndarray
+) -> None:
+    """Adds weighted sums to some words' counts, and adds them up by topic."""
+    factor = np.float32(weight)
+    for place in range(len(words)):
+        row, target = sums[place], counts[words[place]]
+        for topic in range(len(totals)):
+            value = row[topic] * factor
+            target[topic] += value
+            totals[topic] += value
+
+
+@compiled
 def sample(
     pointers: np.ndarray,
     words: np.ndarray,

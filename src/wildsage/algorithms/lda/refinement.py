@@ -21,7 +21,7 @@ from wildsage.algorithms.threads import threaded
 PARTS = 4
 STEP_DOCUMENTS = 512
 SWEEPS = 3
-STEPS_IN_ALL = 300
+STEPS_IN_ALL = 450
 FEWEST_PASSES, MOST_PASSES = 4, 30
 EXTRA_PASSES = 2  # before the extra topics are merged
 FORGETTING = 0.6  # the exponent of the first pass's step sizes
@@ -118,13 +118,19 @@ class Refinement:
         return max(FEWEST_PASSES, min(MOST_PASSES, math.ceil(STEPS_IN_ALL / len(self.steps))))
 
     def go_over(self, *, last: bool = False) -> None:
-        """One pass, then the priors."""
+        """One pass, then the priors. What the last one finds weighs the same from all documents."""
         prior = padded(self.alpha)
+        even = last and self.taken >= len(self.steps)
+        found = np.zeros_like(self.counts) if even else self.counts[:0]
         for number in self.rng.permutation(len(self.steps)):
             if self.stopping():
                 break
-            self._step(self.steps[number], prior, self._rate(last=last))
+            self._step(self.steps[number], prior, self._rate(last=last), found)
             self.taken += 1
+        else:
+            if even:
+                self.counts, self.scale = found, 1.0
+                self.totals = found.sum(axis=0, dtype=np.float64)
         self._fit_alpha()
         self._fit_eta()
 
@@ -137,25 +143,26 @@ class Refinement:
             return even
         return min(1.0, max(early, 3 * even if steps >= 2 * WIDTH else even))
 
-    def _step(self, parts: list[Part], prior: np.ndarray, rate: float) -> None:
+    def _step(self, parts: list[Part], prior: np.ndarray, rate: float, found: np.ndarray) -> None:
+        """One step; what its documents hold is added to `found`, too, unless that is empty."""
         heights = padded(1 / (self.totals[: self.topics] + self.eta * self.corpus.vocabulary))
         documents = sum(len(part.documents) for part in parts)
 
         def infer(part: Part) -> np.ndarray:
-            topics = self.counts[part.vocabulary]
-            topics *= np.float32(self.scale)
-            topics += np.float32(self.eta)
-            topics *= heights
+            topics = np.empty((len(part.vocabulary), len(heights)), np.float32)
+            kernels.take(self.counts, part.vocabulary, self.scale, self.eta, heights, topics)
             return expected(part.documents, topics, prior, part.mixtures)
 
         words = sum(len(part.documents.words) for part in parts)
-        found = list((threaded if words * self.topics > THREADED_WORK else map)(infer, parts))
+        each = list((threaded if words * self.topics > THREADED_WORK else map)(infer, parts))
         self._shrink(1 - rate)
         weight = rate * len(self.corpus) / documents
-        for part, sums in zip(parts, found, strict=True):
-            sums *= np.float32(weight / self.scale)
-            self.counts[part.vocabulary] += sums
-            self.totals += sums.sum(axis=0, dtype=np.float64) * self.scale
+        added = np.zeros_like(self.totals)
+        for part, sums in zip(parts, each, strict=True):
+            if len(found):
+                kernels.give(sums, part.vocabulary, 1.0, found, np.zeros_like(self.totals))
+            kernels.give(sums, part.vocabulary, weight / self.scale, self.counts, added)
+        self.totals += added * self.scale
 
     def _shrink(self, share: float) -> None:
         """All counts times `share`: a factor in front, until that gets too small."""
