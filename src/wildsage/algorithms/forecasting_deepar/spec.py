@@ -161,7 +161,7 @@ SPEC = AlgorithmSpec(
             exclusive_minimum=True,
             default=0.001,
             tunable=Tunable(1e-5, 0.1, "Logarithmic"),
-            description="The mean step size of Adam over the training.",
+            description="The step size of Adam; on the way it is thrice as large, then small.",
         ),
         Choice(
             "likelihood",

@@ -30,7 +30,7 @@ EARLY_SHARE = 0.3
 ROWS_PER_THREAD = 32
 CLIP_NORM = 10.0
 WARM_UP_SHARE, WARM_UP_MOST = 0.05, 100
-HIGHEST_RATE, LAST_RATE = 2.0, 0.02  # the mean over all steps is that asked for
+HIGHEST_RATE, LAST_RATE = 3.0, 0.02
 AVERAGE = 0.99
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -291,8 +291,10 @@ class Training:
         self.average.lerp_(self.network.flat, 1 - min(AVERAGE, steps / (steps + 10)))
 
     def _pace(self, step: int) -> float:
-        """The course of the step size around the learning rate: a short rise, then half a cosine
-        down. As many steps at the learning rate itself lead as far, but do not settle."""
+        """The course of the step size, in learning rates: a short rise, then half a cosine down.
+
+        The average of the weights and the small steps at the end bear larger ones before.
+        """
         total = self.settings.epochs * self.plan.batches
         rise = max(1.0, min(WARM_UP_MOST, WARM_UP_SHARE * total))
         if step < rise:
