@@ -20,6 +20,10 @@ from wildsage.contract.failure import ClientError
 from wildsage.formats.matrix import SparseMatrix
 
 MOST_SQUARES = 1e38
+# Up to so many times their spread, the way to the origin costs products a bit or two, and a copy of
+# all rows would cost more.
+NEAR = 2.0
+NEAR_ROWS = 1024
 PART_ROWS = 256
 BLOCK_VALUES = 1 << 24
 # From here on one product keeps all processors busy, and copies of results become large.
@@ -53,7 +57,12 @@ def in_threads(
 
 
 def shifted(block: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The block less the shift, in a buffer of this thread that the next call fills anew."""
+    """The block less the shift, in a buffer of this thread that the next call fills anew.
+
+    The block itself, where there is nothing to subtract.
+    """
+    if not shift.any():
+        return block
     buffer: np.ndarray | None = getattr(_kept, "buffer", None)
     if buffer is None or not block.size <= buffer.size <= 4 * max(block.size, 1 << 20):
         buffer = _kept.buffer = np.empty(block.size, np.float32)
@@ -63,11 +72,19 @@ def shifted(block: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def middle(block: Features) -> np.ndarray:
-    """The point that rows are shifted by: amid a dense block; sparse rows stay where they are."""
+    """The point that rows are shifted by: amid a dense block, or the origin where that is near.
+
+    Sparse rows stay where they are.
+    """
     if isinstance(block, SparseMatrix):
         return np.zeros(block.shape[1], np.float32)
-    mean: np.ndarray = block.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+    some = block[:NEAR_ROWS]
+    mean = some.mean(axis=0, dtype=np.float64)
+    spread = float(np.square(some - mean).sum()) / len(some)
+    if float(mean @ mean) <= NEAR**2 * spread:
+        mean[:] = 0
+    found: np.ndarray = mean.astype(np.float32)
+    return found
 
 
 def expect_squares(squares: float) -> None:

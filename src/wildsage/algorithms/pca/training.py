@@ -20,7 +20,7 @@ EXACT_FACTOR = 10
 LEAST_EXTRA = 10
 # Products of covariances are as large as one another whatever the rows: few large blocks make few.
 # A sketch is the better the more blocks there are.
-EXACT_ROWS, SKETCH_ROWS = 2048, 1024
+EXACT_ROWS, SKETCH_ROWS = 4096, 1024
 
 
 @dataclass(slots=True)
