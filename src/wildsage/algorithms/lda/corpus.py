@@ -121,6 +121,10 @@ class Documents:
 
     parts: list[Corpus] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        """How many documents have words."""
+        return sum(int(np.count_nonzero(np.diff(part.pointers))) for part in self.parts)
+
     def add(self, features: Features) -> None:
         part = corpus_of(features)
         if self.parts and part.vocabulary != self.parts[0].vocabulary:

@@ -29,7 +29,7 @@ def train(job: TrainingJob) -> None:
         raise ClientError("LDA only supports single instance training.")
     start = clock.now()
     with job.log.timed("initialize.time"):
-        corpus = _read(job)
+        documents = _read(job)
     training = Training(
         settings_of(job.hyperparameters),
         np.random.default_rng(job.seed),
@@ -39,27 +39,27 @@ def train(job: TrainingJob) -> None:
     )
     began = clock.now()
     with job.log.timed("update.time"):
-        training.learn(corpus)
-    job.log.throughput(len(corpus), clock.now() - began)
+        count = len(documents)
+        training.learn(documents.corpus())  # which keeps no more of them than it needs
+    job.log.throughput(count, clock.now() - began)
     with job.log.timed("model.serialize.time"), open(job.model_file(), "wb") as file:
         np.savez(file, alpha=training.topics.alpha, beta=training.topics.beta)
     job.log.flush_timings(start)
     _evaluate(job, training.topics)
 
 
-def _read(job: TrainingJob) -> Corpus:
+def _read(job: TrainingJob) -> Documents:
     """The train channel's documents."""
     channel, documents, statistics = job.channels["train"], Documents(), IteratorStatistics()
     for batch in channel.batches(min(ROWS, job.hyperparameters["mini_batch_size"])):
         documents.parts.append(_documents(batch.features, channel))
         statistics.count(len(batch))
     job.log.metrics_json(statistics.metrics(), Meta="init_train_data_iter")
-    try:
-        corpus = documents.corpus()
-    except ValueError:
-        raise _unusable(channel, "Found no words.", "documents with words") from None
-    job.log.info(f"read {len(corpus)} documents with {len(corpus.words)} counts of words")
-    return corpus
+    if not len(documents):
+        raise _unusable(channel, "Found no words.", "documents with words")
+    entries = sum(len(part.words) for part in documents.parts)
+    job.log.info(f"read {len(documents)} documents with {entries} counts of words")
+    return documents
 
 
 def _documents(features: Features, channel: Channel) -> Corpus:
