@@ -1,6 +1,7 @@
 """ipinsights beside a logistic regression on hashed pairs and word2vec, in one run.
 
     python -m benchmarks.algorithms.ipinsights [--users 5000] [--pairs 200000] [--rounds 3]
+        [--parts fit job] [--peers regression word2vec] [--skip-peaks]
 
 Networks are real: autonomous systems with their address blocks, out of the table in the package
 geoip2fast. Users are generated: each has a home, perhaps a phone, an office and a cafe, which are
@@ -40,6 +41,7 @@ from wildsage.algorithms.ipinsights.addresses import entity_keys
 
 SYSTEMS, EPOCHS, JOB_EPOCHS, BATCH, RATE = 2000, 10, 2, 5000, 0.005
 LENGTHS = (8, 16, 24, 32)
+PEERS = ("regression", "word2vec")
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -53,20 +55,29 @@ def main() -> None:
         _, name = arguments.peak
         work = _ours(train, arguments) | _peers(train, arguments) | _jobs(train, arguments)
         return print_peak(work[name])
+    if "fit" in arguments.parts:
+        _benchmark_fit(train, usual, intruders, arguments)
+    if "job" in arguments.parts:
+        jobs = compare(_jobs(train, arguments), rounds=arguments.rounds)
+        if not arguments.skip_peaks:
+            measure_peaks(jobs, "job")
+        _say_rates(jobs, len(train[0]), JOB_EPOCHS)
+        print(table(f"the whole job, {len(train[0])} pairs, {JOB_EPOCHS} epochs", *jobs))
+    return None
+
+
+def _benchmark_fit(train: Pairs, usual: Pairs, intruders: Pairs, arguments: Any) -> None:
     results = compare(_ours(train, arguments), rounds=arguments.rounds)
-    if not arguments.quick:  # once: they take minutes where we take seconds
-        results += compare(_peers(train, arguments), rounds=1, warmups=0)
+    peers = {n: fit for n, fit in _peers(train, arguments).items() if n in arguments.peers}
+    # Once: they take minutes where we take seconds.
+    results += compare(peers, rounds=1, warmups=0)
     for result in results:
         result.quality["AUC"] = auc(result.result(*usual), result.result(*intruders))
-    measure_peaks(results, "fit")
+    if not arguments.skip_peaks:
+        measure_peaks(results, "fit")
     _say_rates(results[:1], len(train[0]), EPOCHS)
     title = f"{len(train[0])} pairs of {arguments.users} users, {EPOCHS} epochs"
     print(table(title, *results), flush=True)
-    jobs = compare(_jobs(train, arguments), rounds=arguments.rounds)
-    measure_peaks(jobs, "job")
-    _say_rates(jobs, len(train[0]), JOB_EPOCHS)
-    print(table(f"the whole job, {JOB_EPOCHS} epochs", *jobs))
-    return None
 
 
 def _say_rates(results: list[Measurement], pairs: int, epochs: int) -> None:
@@ -163,11 +174,11 @@ def _peers(train: Pairs, arguments: argparse.Namespace) -> dict[str, Callable[[]
     if importlib.util.find_spec("sklearn") is None:
         print("scikit-learn is not installed: it is left out", file=sys.stderr)
     else:
-        peers["logistic regression, hashed pairs"] = lambda: fit_regression(train)
+        peers["regression"] = lambda: fit_regression(train)
     if importlib.util.find_spec("gensim") is None:
         print("gensim is not installed: it is left out", file=sys.stderr)
     else:
-        peers["word2vec (gensim)"] = lambda: fit_word2vec(train, arguments.vector_dim)
+        peers["word2vec"] = lambda: fit_word2vec(train, arguments.vector_dim)
     return peers
 
 
@@ -283,7 +294,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vector-dim", type=int, default=32)
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="leave out the peers")
+    parser.add_argument("--parts", nargs="+", choices=("fit", "job"), default=("fit", "job"))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
+    parser.add_argument("--skip-peaks", action="store_true", help="measure no memory")
     add_peak(parser)
     return parser.parse_args()
 
