@@ -7,11 +7,11 @@ Clicks: rows of ten fields, one of 10,000 values each, drawn evenly or as popula
 labels by a machine of rank 4. A tenth is held out for the AUC. The peer is the same model in torch:
 two embeddings of the same 16 factors, the same initial spread, the same epochs over the same rows,
 the same loss, two threads. The learning rate is the one that gave the best AUC among 0.001, 0.002,
-0.005, 0.01 and 0.02, to us and to Adam alike. What differs: our batches are of 1000 rows, our default, torch's
-of 5000, where it is fastest (--full adds 1000); and torch's Adam steps every weight in every batch,
-as it is written, ours those that the batch touches, as torch's SparseAdam does, which is there too.
-The kernel is `fit` on a matrix in memory; the job reads RecordIO-protobuf from a file, writes log
-and model, in this process.
+0.005, 0.01 and 0.02, to us and to Adam alike. What differs: our batches are of 1000 rows, our
+default, torch's of 5000, where it is fastest (--full adds 1000); and torch's Adam steps every
+weight in every batch, ours those that the batch touches, as torch's SparseAdam does, which is there
+too. The kernel is `fit` on a matrix in memory; the job reads RecordIO-protobuf from a file, writes
+log and model, in this process.
 
 MovieLens-100k: users and items one-hot, 80 % for training; needs the package recbole, or its folder
 `dataset_example/ml-100k` given by --movielens. myFM 0.4 imports pkg_resources, which it does not
