@@ -94,7 +94,7 @@ class PCA(Estimator):
         width = training.width
         pieces = (Batch(_of_width(as_features(table), width, type(self))) for table in tables)
         filled = (piece for piece in pieces if len(piece))
-        return (batch.features for batch in cut(filled, training.block_rows))
+        return (batch.features for batch in cut(filled, training.block_rows(streamed=False)))
 
     # --- what was learned ------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def train(job: TrainingJob) -> None:
         _save(job, spectrum)
     job.log.timings["epochs"] = [1 + further]
     job.log.flush_timings(start)
-    _evaluate(job, spectrum, training.block_rows)
+    _evaluate(job, spectrum, training.block_rows(streamed=True))
 
 
 def _pass(
@@ -50,7 +50,7 @@ def _pass(
 ) -> None:
     """One pass over the train channel, and its lines in the log."""
     started = clock.now()
-    blocks = _blocks(job.channels["train"], training.block_rows, epoch)
+    blocks = _blocks(job.channels["train"], training.block_rows(streamed=True), epoch)
     with job.log.timed("update.time"):
         for rows in training.refine(blocks) if epoch else training.add(blocks):
             statistics.count(rows)

@@ -19,8 +19,8 @@ from wildsage.contract.cluster import Cluster
 EXACT_FACTOR = 10
 LEAST_EXTRA = 10
 # Products of covariances are as large as one another whatever the rows: few large blocks make few.
-# A sketch is the better the more blocks there are.
-EXACT_ROWS, SKETCH_ROWS = 4096, 1024
+# Of a table they are views, of a stream they take memory. A sketch is better the more there are.
+TABLE_ROWS, STREAM_ROWS, SKETCH_ROWS = 4096, 2048, 1024
 
 
 @dataclass(slots=True)
@@ -71,10 +71,10 @@ class Training:
     def is_exact(self) -> bool:
         return self._covariance is not None
 
-    @property
-    def block_rows(self) -> int:
+    def block_rows(self, *, streamed: bool) -> int:
         """How many rows a block is best given."""
-        most = EXACT_ROWS if self.is_exact else SKETCH_ROWS
+        most = STREAM_ROWS if streamed else TABLE_ROWS
+        most = most if self.is_exact else SKETCH_ROWS
         return block_rows(self.settings.mini_batch_size, self.width, most)
 
     def add(self, blocks: Iterable[Features]) -> Iterator[int]:
