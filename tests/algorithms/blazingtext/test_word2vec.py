@@ -19,7 +19,12 @@ from wildsage.algorithms.blazingtext.sharing import adaptive_sum
 from wildsage.algorithms.blazingtext.threads import thread_count
 from wildsage.algorithms.blazingtext.word2vec import EmptyVocabulary
 from wildsage.algorithms.blazingtext.word_kernels import alias_table
-from wildsage.algorithms.blazingtext.word_training import Diverged
+from wildsage.algorithms.blazingtext.word_training import (
+    LONGEST_BLOCK,
+    Diverged,
+    block_starts,
+    blocks_of,
+)
 
 SENTENCES = themed_sentences(400)[0]
 SMALL: dict[str, Any] = {
@@ -177,3 +182,29 @@ def test_hosts_add_what_differs_and_average_what_agrees() -> None:
     one = np.array([[1, 0], [2, 2], [0, 0]], np.float32)
     other = np.array([[0, 1], [2, 2], [3, 1]], np.float32)
     assert adaptive_sum(one, other).tolist() == [[1, 1], [2, 2], [3, 1]]
+
+
+def test_blocks_are_whole_sentences() -> None:
+    tokens = np.array([0, 1, -1, 2, 3, 4, 5, 6, -1, 7, -1, 8], np.int32)
+    starts = block_starts(tokens, 2)
+    assert starts.tolist() == [0, 3, 9, 11, 12]
+    assert blocks_of(tokens, starts, np.array([3, 0])).tolist() == [8, -1, 0, 1, -1, -1]
+    assert blocks_of(tokens, starts, np.array([], np.int64)).tolist() == []
+
+
+@pytest.mark.parametrize("wanted", [0, 50, LONGEST_BLOCK, 10**6])
+def test_blocks_of_a_text_without_sentences_are_not_long(wanted: int) -> None:
+    tokens = np.zeros(5 * LONGEST_BLOCK + 7, np.int32)
+    starts = block_starts(tokens, wanted)
+    assert starts[0] == 0 and starts[-1] == len(tokens)
+    sizes = np.diff(starts)
+    assert sizes.min() > 0 and sizes.max() < min(wanted, LONGEST_BLOCK) + LONGEST_BLOCK + 1
+    assert block_starts(tokens[:0], wanted).tolist() == [0]
+
+
+@pytest.mark.parametrize("mode", ["cbow", "skipgram"])
+def test_a_corpus_that_is_sorted_by_subject_is_learned_as_well(mode: str) -> None:
+    texts, themes = themed_sentences(400)
+    ordered = [text for _, text in sorted(zip(themes, texts, strict=True))]
+    model = Word2Vec(**{**SMALL, "mode": mode, "epochs": 10}).fit(ordered)
+    assert separation(model) > 0.5

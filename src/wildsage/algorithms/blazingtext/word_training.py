@@ -15,12 +15,17 @@ from wildsage.algorithms.blazingtext.fasttext import Rows
 from wildsage.algorithms.blazingtext.sharing import join
 from wildsage.algorithms.blazingtext.simd import padded_zeros
 from wildsage.algorithms.blazingtext.threads import run_pieces, seed_of, thread_count
+from wildsage.algorithms.blazingtext.token_kernels import LINE_END
 from wildsage.contract.cluster import Cluster
 
 REPORTS = 20  # progress is told about so often
 LEAST_RATE = 1e-4  # of the first one
 SAMPLING_POWER = 0.75
 LARGEST_PIECE = 20_000_000
+# The corpus is learned in blocks, in another order in each epoch: what stands last in a file that
+# goes from subject to subject would otherwise count for most.
+LONGEST_BLOCK, BLOCKS_PER_PIECE = 1000, 100
+SEARCHED = 1 << 24
 # Hosts join what they learned after so many words each, or so many times the dictionary's size.
 LEAST_SHARED, SHARED_PER_WORD = 10_000, 10
 
@@ -114,22 +119,25 @@ class WordTraining:
         require_finite(self.inputs, self.outputs)
 
     def _learn(self) -> None:
-        settings, count = self.settings, len(self.tokens)
+        settings, count, pieces = self.settings, len(self.tokens), self._pieces()
         threads = thread_count(settings.threads, count * settings.epochs)
-        cuts = np.linspace(0, count, self._pieces() + 1).astype(np.int64).tolist()
+        starts = block_starts(self.tokens, count // (BLOCKS_PER_PIECE * pieces))
         before = (self.inputs.copy(), self.outputs.copy()) if self.cluster.size > 1 else ()
-        started, told = clock.monotonic(), 0.0
+        started, told, total = clock.monotonic(), 0.0, settings.epochs * pieces
         for epoch in range(settings.epochs):
-            for number, (begin, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
-                self._piece(epoch, number, begin, end, threads)
+            order = np.random.default_rng((settings.seed, epoch)).permutation(len(starts) - 1)
+            for number, blocks in enumerate(np.array_split(order, pieces)):
+                done = epoch * pieces + number
+                rates = self._rate(done / total), self._rate((done + 1) / total)
+                self._piece((epoch, number), starts, blocks, rates, threads)
                 for matrix, copy in zip((self.inputs, self.outputs), before, strict=False):
                     join(matrix, copy, self.cluster)
-                done = epoch * count + end
-                share = done / (settings.epochs * count)
+                share = (done + 1) / total
                 if share - told >= 1 / REPORTS - 1e-9 or share == 1:
                     told = share
                     seconds = clock.monotonic() - started
-                    self.report(Progress(self._rate(share), share, done, seconds))
+                    words = int(share * settings.epochs * count)
+                    self.report(Progress(self._rate(share), share, words, seconds))
                 if self._must_stop():
                     return
 
@@ -150,20 +158,24 @@ class WordTraining:
         asked = np.array([self.stopping()], np.int64)
         return bool(self.cluster.allreduce(asked)[0])
 
-    def _piece(self, epoch: int, number: int, begin: int, end: int, threads: int) -> None:
+    def _piece(
+        self,
+        place: tuple[int, int],
+        starts: np.ndarray,
+        blocks: np.ndarray,
+        rates: tuple[float, float],
+        threads: int,
+    ) -> None:
         """This host's part of a piece, spread over threads."""
-        settings, rank, hosts = self.settings, self.cluster.rank, self.cluster.size
-        total = settings.epochs * len(self.tokens)
-        done = epoch * len(self.tokens)
-        rates = self._rate((done + begin) / total), self._rate((done + end) / total)
-        first = begin + (end - begin) * rank // hosts
-        last = begin + (end - begin) * (rank + 1) // hosts
+        rank, hosts = self.cluster.rank, self.cluster.size
+        mine = blocks[len(blocks) * rank // hosts : len(blocks) * (rank + 1) // hosts]
+        tokens = blocks_of(self.tokens, starts, mine)
 
         def work(begin: int, end: int, thread: int) -> None:
-            seed = seed_of(settings.seed, epoch, number, rank, thread)
-            self._pass(np.asarray(self.tokens[begin:end]), rates, seed)
+            seed = seed_of(self.settings.seed, *place, rank, thread)
+            self._pass(tokens[begin:end], rates, seed)
 
-        run_pieces(work, first, last, threads)
+        run_pieces(work, 0, len(tokens), threads)
 
     def _pass(self, tokens: np.ndarray, rates: tuple[float, float], seed: np.uint64) -> None:
         s = self.settings
@@ -208,6 +220,33 @@ class WordTraining:
     def input_rows(self) -> Rows:
         """The rows of the file's input matrix that are not zero."""
         return Rows(self.dictionary.rows, self.row_numbers, self.inputs)
+
+
+# --- the corpus in another order ------------------------------------------------------------------
+
+
+def block_starts(tokens: np.ndarray, wanted: int) -> np.ndarray:
+    """Where blocks of about `wanted` tokens begin, and the end.
+
+    They begin with a sentence, unless one is longer than a block.
+    """
+    size = min(max(1, wanted), LONGEST_BLOCK)
+    ends = [
+        np.flatnonzero(tokens[begin : begin + SEARCHED] == LINE_END) + begin + 1
+        for begin in range(0, len(tokens), SEARCHED)
+    ]
+    even = np.arange(size, len(tokens), size)
+    sentences = np.append(np.concatenate([*ends, np.zeros(0, np.int64)]), len(tokens))
+    following = sentences[np.searchsorted(sentences, even)]
+    cuts = np.where(following - even < LONGEST_BLOCK, following, even)
+    return np.unique(np.concatenate([[0], cuts, [len(tokens)]])).astype(np.int64)
+
+
+def blocks_of(tokens: np.ndarray, starts: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The tokens of some blocks, in their order, with an end of sentence behind each."""
+    end = np.full(1, LINE_END, np.int32)
+    parts = [part for i in blocks for part in (tokens[starts[i] : starts[i + 1]], end)]
+    return np.concatenate([*parts, np.zeros(0, np.int32)])
 
 
 def mean_rows(matrix: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
