@@ -130,7 +130,10 @@ def _contenders(
     columns, labels = train
     rows, rate = one_hot(columns), RATES[title]
     contenders: dict[str, Callable[[], Any]] = {
-        "wildsage": lambda: fit_ours(rows, labels, rate, arguments.epochs)
+        "wildsage": lambda: fit_ours(rows, labels, rate, arguments.epochs),
+        "wildsage, batches of 5000": lambda: fit_ours(
+            rows, labels, rate, arguments.epochs, size=5000
+        ),
     }
     if importlib.util.find_spec("torch") is None:
         print("torch is not installed: it is left out")
@@ -143,10 +146,13 @@ def _contenders(
     return contenders
 
 
-def fit_ours(rows: SparseMatrix, labels: np.ndarray, rate: float, epochs: int) -> Any:
+def fit_ours(
+    rows: SparseMatrix, labels: np.ndarray, rate: float, epochs: int, size: int = 1000
+) -> Any:
     machine = FactorizationMachines(
         FACTORS,
         epochs=epochs,
+        mini_batch_size=size,
         factors_lr=rate,
         linear_lr=rate,
         linear_wd=1e-5,
