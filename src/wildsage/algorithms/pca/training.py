@@ -20,7 +20,7 @@ EXACT_FACTOR = 10
 LEAST_EXTRA = 10
 # Products of covariances are as large as one another whatever the rows: few large blocks make few.
 # Of a table they are views, of a stream they take memory. A sketch is better the more there are.
-TABLE_ROWS, STREAM_ROWS, SKETCH_ROWS = 4096, 2048, 1024
+TABLE_ROWS, STREAM_ROWS, SKETCH_ROWS = 8192, 2048, 1024
 
 
 @dataclass(slots=True)
