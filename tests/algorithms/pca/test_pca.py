@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 
 from wildsage.algorithms import registry, serve
 from wildsage.algorithms.instances import Instance, run_gang
-from wildsage.algorithms.pca import PCA, covariance
+from wildsage.algorithms.pca import PCA, covariance, lapack
 from wildsage.algorithms.pca.blocks import block_rows
-from wildsage.algorithms.pca.spectrum import complete, oriented
+from wildsage.algorithms.pca.spectrum import complete, leading, oriented
 from wildsage.contract.failure import ClientError
 from wildsage.formats import recordio
 from wildsage.formats.matrix import SparseMatrix
@@ -124,6 +124,20 @@ def test_without_the_mean() -> None:
 def test_mini_batches_are_multiplied_together() -> None:
     assert block_rows(500, 10, 1024) == 1500 and block_rows(5000, 10, 1024) == 5000
     assert block_rows(1, 1 << 20, 1024) == 16
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 41])
+def test_leading_vectors_are_those_of_all(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    matrix = np.cov(WIDE[:, :40].astype(np.float64).T)
+    values, vectors = leading(matrix, count)
+    monkeypatch.setattr(lapack, "_NAME", "no such routine")
+    lapack._routine.cache_clear()
+    others, expected = leading(matrix, count)
+    monkeypatch.undo()
+    lapack._routine.cache_clear()
+    np.testing.assert_allclose(values, others, rtol=1e-10)
+    np.testing.assert_allclose(oriented(vectors), oriented(expected), atol=1e-8)
+    assert vectors.shape == (40, min(count, 40))
 
 
 # --- fewer rows than features --------------------------------------------------------------------

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wildsage.algorithms.pca.lapack import largest
 from wildsage.algorithms.threads import one_blas_thread
 
-# From this size on, SciPy saves more than it takes to import.
-PARTIAL_FROM = 1000
+# Up to this share of all vectors, it pays to leave out the others.
+FEW = 0.5
 
 
 @dataclass(slots=True)
@@ -31,23 +32,11 @@ def leading(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues of a symmetric matrix, falling, and their vectors in columns."""
     # BLAS's own threads would meet at each of thousands of small steps.
     with one_blas_thread():
-        if len(matrix) < PARTIAL_FROM:
-            values, vectors = np.linalg.eigh(matrix)
-        else:
-            values, vectors = _some(matrix, min(count, len(matrix)))
-    largest = slice(None, -count - 1, -1)
-    return np.maximum(values[largest], 0), vectors[:, largest]
-
-
-def _some(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """SciPy, where it is installed, need not compute vectors that nobody asks for."""
-    try:
-        from scipy.linalg import eigh
-    except ImportError:
-        return np.linalg.eigh(matrix)
-    size = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=(size - count, size - 1), check_finite=False)
-    return values, vectors
+        few = count <= FEW * len(matrix)
+        found = largest(matrix, count) if few else None
+        values, vectors = np.linalg.eigh(matrix) if found is None else found
+    falling = slice(None, -count - 1, -1)
+    return np.maximum(values[falling], 0), vectors[:, falling]
 
 
 def left_vectors(tall: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
