@@ -63,6 +63,13 @@ def test_refusals(body: bytes, content_type: str, accept: str, status: int, text
     assert (caught.value.status, str(caught.value)) == (status, text)
 
 
+def test_what_may_be_sent_may_not_always_be_asked_for() -> None:
+    handler = ModelHandler(registry.spec("ipinsights"), HANDLER.model)
+    with pytest.raises(InvocationError) as caught:
+        handler(b"a,192.0.2.1", "text/csv", "text/csv", None)
+    assert caught.value.status == 406
+
+
 def test_models_may_have_formats_of_their_own() -> None:
     handler = ModelHandler(registry.spec("kmeans"), OwnFormats())
     reply = handler(b"12345", "text/csv", "", None)

@@ -114,6 +114,7 @@ def test_misspelt_names_are_unexpected() -> None:
         ("low", "6", "'^(-?[0-9]+)$'; or an integer less than 5"),
         ("rate", "0", r"'^([0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?)$'; or a number between 0 and 1"),
         ("rate", "nan", r"'^([0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?)$'; or a number between 0 and 1"),
+        ("free", "inf", r"'^([-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?)$'; or a number"),
         ("free", "", r"'^([-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?)$'; or a number"),
     ],
 )

@@ -34,7 +34,11 @@ class PayloadError(ValueError):
 
 
 class UnsupportedType(Exception):
-    """A content type or an Accept that the algorithm does not speak."""
+    """A content type that the algorithm does not speak."""
+
+
+class UnsupportedAccept(UnsupportedType):
+    """An Accept that the algorithm does not speak."""
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ def negotiate(accept: str, offered: Sequence[str]) -> tuple[str, dict[str, str]]
             return offered[0], content_parameters(choice)
         if mime in offered:
             return mime, content_parameters(choice)
-    raise UnsupportedType(accept)
+    raise UnsupportedAccept(accept)
 
 
 # --- decoding ------------------------------------------------------------------------------------

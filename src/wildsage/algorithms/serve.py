@@ -12,7 +12,12 @@ from typing import Any
 
 from wildsage.algorithms import registry, requests
 from wildsage.algorithms.base import Model
-from wildsage.algorithms.requests import InferenceRequest, PayloadError, UnsupportedType
+from wildsage.algorithms.requests import (
+    InferenceRequest,
+    PayloadError,
+    UnsupportedAccept,
+    UnsupportedType,
+)
 from wildsage.algorithms.rows import Batch, Features, all_finite
 from wildsage.algorithms.spec import AlgorithmSpec
 from wildsage.contract.paths import Paths
@@ -46,10 +51,10 @@ class ModelHandler:
     def _parse(self, content_type: str, accept: str, attributes: str | None) -> InferenceRequest:
         try:
             request = InferenceRequest.parse(self.spec, content_type, accept, attributes)
-        except UnsupportedType as error:
-            if str(error) == content_type:
-                raise InvocationError(415, f"Unsupported content-type {content_type}") from error
+        except UnsupportedAccept as error:
             raise InvocationError(406, f"Accept type {accept} is not supported") from error
+        except UnsupportedType as error:
+            raise InvocationError(415, f"Unsupported content-type {content_type}") from error
         request.feature_dim = getattr(self.model, "feature_dim", None)
         return request
 

@@ -100,7 +100,7 @@ class _Number(Hyperparameter):
         low, high = self.minimum, self.maximum
         above = low is None or value > low or (value == low and not self.exclusive_minimum)
         below = high is None or value < high or (value == high and not self.exclusive_maximum)
-        return above and below and not math.isnan(value)
+        return above and below and abs(value) < math.inf  # so no NaN either
 
     @property
     def range_text(self) -> str:
