@@ -142,6 +142,7 @@ def _texts(path: Path) -> list[str]:
 
 
 def _contenders(data: Data, topics: int, without: Sequence[str]) -> dict[str, Callable[[], Any]]:
+    NTM(2, epochs=1).fit(data.train[:50])  # PyTorch and compiled code are loaded by now
     contenders: dict[str, Callable[[], Any]] = {
         "wildsage, adam 0.01": lambda: _ours(data, topics, optimizer="adam", learning_rate=0.01),
         "wildsage, defaults": lambda: _ours(data, topics),

@@ -133,6 +133,14 @@ def test_bad_documents_fail_the_job(tmp_path: Path, rows: np.ndarray, words: str
         add(instance(tmp_path), "train", rows).run(SPEC)
 
 
+@pytest.mark.parametrize("channel", ["validation", "test"])
+def test_documents_without_words_judge_nothing(tmp_path: Path, channel: str) -> None:
+    job = add(instance(tmp_path), "train", counts())
+    words = f"The documents in data channel '{channel}' have no words."
+    with pytest.raises(ClientError, match=re.escape(words)):
+        add(job, channel, np.zeros((5, WORDS))).run(SPEC)
+
+
 def test_a_loss_out_of_bounds_fails_the_job(tmp_path: Path) -> None:
     job = instance(tmp_path, optimizer="sgd", learning_rate=1, epochs=30, num_patience_epochs=30)
     rows = counts() * np.float32(1e30)

@@ -75,6 +75,8 @@ class NTM(Estimator):
             raise ValueError("There are no words to learn from")
         if judged is not None and judged.documents.shape[1] != counts.shape[1]:
             raise ValueError("The validation documents have another vocabulary")
+        if judged is not None and not judged.documents.data.sum() > 0:
+            raise ValueError("There are no words to judge by")
         trainer = Trainer(settings, Corpus(counts), judged, seed=self.seed)
         with trainer.threads():
             trainer.begin()

@@ -156,6 +156,8 @@ def evaluate(job: TrainingJob, trainer: Trainer) -> None:
         job.log.info("Test data is not provided.")
         return
     losses = trainer.judge(Corpus.open(Documents(test)), shared=is_shared(test))
+    if not losses.words and not job.stopping():
+        raise ClientError("The documents in data channel 'test' have no words.")
     job.log.quality_metric("test", "total_loss", losses.total)
     job.log.test_score("total_loss", losses.total)
 

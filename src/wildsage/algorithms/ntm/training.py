@@ -165,9 +165,9 @@ class Trainer:
 
     def begin(self) -> None:
         """Topics from the documents, an encoder that knows them, the same on every host."""
-        words = self.cluster.allreduce(np.array([self.corpus.documents.data.sum(dtype=float)]))
-        if not words[0] > 0:
-            raise ClientError("The documents in data channel 'train' have no words.")
+        self._require_words(self.corpus, "train")
+        if self.validation is not None and not self._any(self.stopping()):
+            self._require_words(self.validation, "validation")
         if self.cluster.rank == 0:
             sample = self.corpus.sample(self.rng)
             found = starting.start(sample, self.settings.num_topics, self.rng)
@@ -185,6 +185,11 @@ class Trainer:
             self.settings.weight_decay,
         )
         self._keep(0, math.inf)
+
+    def _require_words(self, corpus: Corpus, channel: str) -> None:
+        words = self.cluster.allreduce(np.array([corpus.documents.data.sum(dtype=float)]))
+        if not words[0] > 0:
+            raise ClientError(f"The documents in data channel '{channel}' have no words.")
 
     def _teach(self, sample: SparseMatrix, logits: np.ndarray) -> None:
         """Let the encoder learn the weights that the start has found."""
