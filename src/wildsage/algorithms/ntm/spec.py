@@ -25,6 +25,9 @@ TEXT = "text/plain"
 class Limit(Real):
     """A number that may be infinite."""
 
+    def contains(self, value: float) -> bool:
+        return value == math.inf or Real.contains(self, value)
+
     def default_text(self) -> str | None:
         return "Infinity" if self.default == math.inf else Real.default_text(self)
 
