@@ -22,7 +22,7 @@ MANY_ROWS = 16
 EXTRA = 10
 # Farther than so many times their spread from the origin, rows are moved there.
 FAR = 2.0
-_TRIAL = 256
+_TRIAL = 1024
 _BLOCK_FLOATS = 1 << 23
 _SAMPLE_ROWS = 1024
 _ROUNDING = 2.0**-24
