@@ -1,6 +1,6 @@
 """RecordIO-protobuf: ours and the SageMaker SDK's reader and writer in one run.
 
-    python benchmarks/recordio.py [--rows 60000] [--peer-rows 3000] [--rounds 5]
+    python -m benchmarks.recordio [--rows 60000] [--peer-rows 3000] [--rounds 5]
 
 The SDK handles a record at a time and is given fewer rows; figures are bytes per second. Its reader
 yields protobuf objects; to be of use they must become an array, which is measured too.
@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
 from harness import Measurement, compare
 
 os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
