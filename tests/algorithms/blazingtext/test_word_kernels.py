@@ -110,3 +110,22 @@ def test_subsampling_keeps_as_many_words_as_it_should() -> None:
         ends += 1
     assert kept[1] == ends == 20_000
     assert abs(kept[0] - 5000) < 300
+
+
+def test_samples_are_used_from_their_turn_on_without_the_words_that_are_there() -> None:
+    coming, targets = np.array([7, 8, 9, 5, 6]), np.array([9, 0, 0, 0, 0])
+    assert kernels.take_samples(4, coming, 2, targets, 1) == 4
+    assert targets.tolist() == [9, 5, 6, 7, 0]
+
+
+def test_used_samples_alone_are_drawn_anew() -> None:
+    rows, (own, aliases) = matrix(4), kernels.alias_table(np.ones(ROWS))
+    base, state, used = rows.ctypes.data, np.uint64(3), set()
+    coming = np.zeros(5, np.int64)
+    turn, _ = kernels.renew_samples(3, coming, 3, base, BLOCKS, own, aliases, state)
+    assert turn == 1 and coming[1:3].tolist() == [0, 0]
+    for _ in range(40):
+        turn, state = kernels.renew_samples(3, coming, turn, base, BLOCKS, own, aliases, state)
+        state = np.uint64(state)
+        used |= set(coming.tolist())
+    assert used - {0} == {base + row * rows.strides[0] for row in range(ROWS)}

@@ -2,8 +2,9 @@
 
 A corpus is an array of word numbers, -1 between sentences. Negative samples are shared: skip-gram
 draws them once for all words around a word, so that scores and updates are products of small
-matrices whose rows stay in the cache (Ji et al. 2016). `rows` and `starts` tell which rows make up
-a word's input vector: itself, and its subwords where these are learned.
+matrices whose rows stay in the cache (Ji et al. 2016), and CBOW tells two neighbours from the same
+samples. `rows` and `starts` tell which rows make up a word's input vector: itself, and its subwords
+where these are learned.
 
 Several threads may work on the same matrices at once without locks (Hogwild, Niu et al. 2011).
 """
@@ -33,6 +34,7 @@ SIGMOID_LIMIT = 8
 SIGMOID_STEPS = 64  # per unit
 GROUP = 3  # output rows that are handled together
 MOST_CONTEXT_GROUP = 4
+SHARING = 2  # neighbours that CBOW tells from the same samples; with 3 rho was lower by 0.01
 
 _MULTIPLIER = np.uint64(6364136223846793005)
 _INCREMENT = np.uint64(1442695040888963407)
@@ -496,9 +498,11 @@ def bags(
             )
             rounds = (positives + 1) // 2
             needed, weight = rounds * negatives, np.float32(positives / rounds)
-            drawn, turn, state = take_samples(
-                needed, coming, turn, targets, positives, second, blocks, chances, aliases, state
-            )
+            drawn = take_samples(needed, coming, turn, targets, positives)
+            if not cbow or center % SHARING == 0:
+                turn, state = renew_samples(
+                    needed, coming, turn, second, blocks, chances, aliases, state
+                )
             update_bag(bag, count, hidden, targets, positives, drawn, weight, blocks, table, rate)
     hold(work)
     return state
@@ -515,34 +519,39 @@ def first_samples(
 
 
 @compiled
-def take_samples(
+def take_samples(count: Any, coming: Array, turn: Any, targets: Array, positives: Any) -> Any:
+    """Append the negative samples in `coming`, from `turn` on: how many targets there are then."""
+    drawn = positives
+    for _ in range(count):
+        sample = coming[turn]
+        turn = turn + 1 if turn + 1 < len(coming) else 0
+        if not contains(targets, positives, sample):
+            targets[drawn] = sample
+            drawn += 1
+    return drawn
+
+
+@compiled
+def renew_samples(
     count: Any,
     coming: Array,
     turn: Any,
-    targets: Array,
-    positives: Any,
     base: Any,
     blocks: Any,
     chances: Array,
     aliases: Array,
     state: Any,
 ) -> Any:
-    """Append negative samples to the targets: (how many there are, `turn`, state).
+    """Draw others in the place of used samples: (where the next to be used are, state).
 
-    The samples were drawn a few words ago and are in `coming`, from `turn` on; others are drawn in
-    their place, whose rows come from memory meanwhile.
+    Their rows come from memory until they are used, which is some words later.
     """
-    drawn = positives
     for _ in range(count):
         state = advance(state)
-        sample = coming[turn]
         coming[turn] = base + draw_word(state, chances, aliases) * blocks * LINE
         prefetch_row(coming[turn], blocks)
         turn = turn + 1 if turn + 1 < len(coming) else 0
-        if not contains(targets, positives, sample):
-            targets[drawn] = sample
-            drawn += 1
-    return drawn, turn, state
+    return turn, state
 
 
 @compiled
