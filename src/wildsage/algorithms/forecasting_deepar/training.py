@@ -32,6 +32,7 @@ CLIP_NORM = 10.0
 WARM_UP_SHARE, WARM_UP_MOST = 0.05, 100
 HIGHEST_RATE, LAST_RATE = 3.0, 0.02
 AVERAGE = 0.99
+SIZE_NOISE = 0.5
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 # Told after each batch: epoch, batch, its loss, the epoch's mean loss so far.
@@ -109,7 +110,9 @@ class Training:
         seed = settings.seed + (1_000_003 * self.cluster.rank if sharded else 0)
         self._random = np.random.default_rng([seed, 11])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.size_mean, self.size_scale = self._sizes(panel)
+        self.size_mean, deviation = self._sizes(panel)
+        self.size_scale = max(deviation, 0.1)
+        self._size_noise = SIZE_NOISE * deviation / self.size_scale
         self.network = Network(
             layout.width,
             cardinality,
@@ -134,7 +137,7 @@ class Training:
         count, total, squares = sums
         mean = total / max(count, 1)
         deviation = math.sqrt(max(squares / max(count, 1) - mean * mean, 0))
-        return mean + math.log(self.layout.usual_scale), max(deviation, 0.1)
+        return mean + math.log(self.layout.usual_scale), deviation
 
     # --- epochs ----------------------------------------------------------------------------------
 
@@ -222,7 +225,7 @@ class Training:
     def _step(self, rows: np.ndarray, splits: np.ndarray) -> tuple[float, float]:
         """One step of Adam; the mean loss, and over how many values."""
         layout = self.layout
-        keeps = self._zoneout(len(rows))
+        keeps, noise = self._zoneout(len(rows)), self._blur(len(rows))
         threads = processors() if self.device.type == "cpu" else 1
         parts = max(1, min(threads, len(rows) // ROWS_PER_THREAD))
         pieces = np.array_split(np.arange(len(rows)), parts)
@@ -230,7 +233,7 @@ class Training:
         def gradients(piece: np.ndarray) -> np.ndarray:
             steps = layout.context + layout.prediction
             windows = self.cutter.cut(rows[piece], splits[piece], steps)
-            return self._gradients(windows, [keep[:, :, piece] for keep in keeps])
+            return self._gradients(windows, [keep[:, :, piece] for keep in keeps], noise[piece])
 
         flat = self.cluster.allreduce(np.sum(threaded(gradients, pieces), axis=0))
         loss, points = float(flat[-2]), float(flat[-1])
@@ -239,27 +242,47 @@ class Training:
 
     def _zoneout(self, rows: int) -> list[np.ndarray]:
         """Which hidden values are kept, for each layer; drawn for all hosts alike."""
-        settings, layout, cluster = self.settings, self.layout, self.cluster
+        settings, layout = self.settings, self.layout
         layers = range(settings.num_layers)
         if settings.dropout_rate == 0:
             return [np.empty((0, settings.num_cells, rows), np.uint8) for _ in layers]
-        everyone = rows if self.sharded else settings.mini_batch_size
-        shape = (layout.context + layout.prediction, settings.num_cells, everyone)
+        shape = (layout.context + layout.prediction, settings.num_cells, self._everyone(rows))
         limit = round(settings.dropout_rate * 2**16)
         drawn = (np.frombuffer(self._random.bytes(2 * math.prod(shape)), np.uint16) for _ in layers)
         masks = ((numbers < limit).view(np.uint8).reshape(shape) for numbers in drawn)
-        if self.sharded or cluster.size == 1:
-            return [mask[:, :, :rows] for mask in masks]
-        return [mask[:, :, cluster.rank :: cluster.size][:, :, :rows] for mask in masks]
+        return [self._mine(mask, rows) for mask in masks]
 
-    def _gradients(self, windows: Windows, keeps: list[np.ndarray]) -> np.ndarray:
+    def _blur(self, rows: int) -> np.ndarray:
+        """What is added to each row's size, as a share of how much the series differ in it.
+
+        To the digit it tells series apart, and a long training learns their pasts by heart. Where
+        there is but one it only tells the level, and stays as it is.
+        """
+        if self._size_noise == 0:
+            return np.zeros(rows, np.float32)
+        drawn = self._random.normal(0, self._size_noise, self._everyone(rows))
+        return self._mine(drawn.astype(np.float32), rows)
+
+    def _everyone(self, rows: int) -> int:
+        """For how many rows is drawn: of all hosts, where these share out the same batch."""
+        return rows if self.sharded else self.settings.mini_batch_size
+
+    def _mine(self, drawn: np.ndarray, rows: int) -> np.ndarray:
+        """This host's rows, the last axis, of what was drawn for everyone's."""
+        if not self.sharded:
+            drawn = drawn[..., self.cluster.rank :: self.cluster.size]
+        return drawn[..., :rows]
+
+    def _gradients(
+        self, windows: Windows, keeps: list[np.ndarray], noise: np.ndarray
+    ) -> np.ndarray:
         """The gradient summed over observed values, then the summed loss and their number."""
         result = np.zeros(len(self.network.flat) + 2)
         if not windows.observed.any():
             return result
         # A leaf of its own for each thread, sharing the memory of the vector.
         flat = self.network.flat.detach().requires_grad_()
-        size = (np.log(windows.scales) - self.size_mean) / self.size_scale
+        size = (np.log(windows.scales) - self.size_mean) / self.size_scale + noise
         outputs = self.network(
             self.network.parts(flat),
             self._tensor(windows.inputs),
