@@ -39,6 +39,22 @@ def test_is_better_than_word_frequencies() -> None:
     assert model.perplexity(held) < 0.9 * unigram
 
 
+def test_the_encoder_knows_the_topics_that_training_starts_from() -> None:
+    rows, prevailing = documents(300)
+    trainer = Trainer(Settings(2), Corpus(as_counts(rows)))
+    trainer.begin()
+    agreement = np.mean(NTM.from_model(trainer.network.export()).predict(rows) == prevailing)
+    assert max(agreement, 1 - agreement) > 0.97
+
+
+def test_the_rate_rises_in_the_first_steps() -> None:
+    settings = Settings(2, optimizer="adam", learning_rate=0.02, epochs=3, mini_batch_size=40)
+    trainer = Trainer(settings, Corpus(as_counts(counts(120))))
+    trainer.begin()
+    rates = [trainer._descent.rate for _ in trainer.epochs()]
+    assert rates == pytest.approx([0.01, 0.02, 0.02])
+
+
 def test_weights_and_topics_are_distributions() -> None:
     rows = counts()
     model = small().fit(rows)

@@ -29,7 +29,10 @@ SEEN = 0.5
 # (Sievert and Shirley, 2014) rather than by probability, which common words lead.
 RELEVANCE = 0.4
 SIGMOID_GAIN = 4.0
-FIRST_LOG_SIGMA = -1.5
+# The share of chance in the encoder's inner layers, which begin by passing topics on.
+CHANCE = 0.1
+# Near the prior's deviation, or the first divergence is so large that topics are given up for it.
+FIRST_LOG_SIGMA = -0.3
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
 
 
@@ -210,6 +213,7 @@ class Network(torch.nn.Module):
             self.scale.copy_(torch.from_numpy(scale))
             self.shift.copy_(torch.from_numpy(shift))
             self._begin_first(start.topics)
+            self._begin_others(start.topics.shape[1])
 
     def _begin_first(self, topics: np.ndarray) -> None:
         """What a word says about the topics, once at half and once at full strength."""
@@ -224,6 +228,18 @@ class Network(torch.nn.Module):
             return
         for number, strength in enumerate((0.5, 1.0)[: width // count]):
             self.first[:, number * count : (number + 1) * count] = strength * known
+
+    def _begin_others(self, topics: int) -> None:
+        """What the first layer says about each topic is passed on to the mean of this topic."""
+        gain, middle = (SIGMOID_GAIN, 0.5) if self.activation == "sigmoid" else (1.0, 0.0)
+        inner: list[Any] = list(self.others)
+        for layer in inner:
+            layer.weight.mul_(CHANCE)
+        for layer in (*inner, self.mean):
+            for number in range(min(layer.weight.shape) // topics):
+                block = slice(number * topics, (number + 1) * topics)
+                layer.weight[block, block].diagonal().add_(gain)
+            layer.bias.copy_(-middle * layer.weight.sum(1))
 
     def encode(self, batch: Batch, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log deviation of the latent variable."""

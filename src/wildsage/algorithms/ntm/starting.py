@@ -16,9 +16,14 @@ import numpy as np
 from wildsage.algorithms.ntm import kernels
 from wildsage.formats.matrix import SparseMatrix
 
-EM_ROUNDS = 100
+EM_ROUNDS = 60
+# In the first rounds the weights are raised to a power, so that documents choose few topics: words
+# settle in one topic each before topics share them.
+SHARP_ROUNDS = 30
+SHARPNESS = 1.3
 GROUPING_ROUNDS = 6
 GROUPED_DOCUMENTS = 4000
+GROUPED_PER_TOPIC = 50
 PSEUDO_WEIGHT = 0.1
 PSEUDO_COUNT = 0.05
 # Below this a topic's weight in a document counts as none: the logarithm has to end somewhere.
@@ -53,8 +58,11 @@ def start(documents: SparseMatrix, topics: int, rng: np.random.Generator) -> Sta
     frequencies = frequencies_of(documents)
     words = _grouped(documents, topics, frequencies, rng)
     weights = np.full((len(documents), topics), 1 / topics, np.float32)
-    for _ in range(EM_ROUNDS):
+    for number in range(EM_ROUNDS):
         words = _em_round(documents, words, weights, frequencies)
+        if number < SHARP_ROUNDS:
+            np.power(weights, SHARPNESS, out=weights)
+            weights /= weights.sum(axis=1, keepdims=True)
     return Start(words, weights, frequencies)
 
 
@@ -76,7 +84,7 @@ def _grouped(
     documents: SparseMatrix, topics: int, frequencies: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Each group's words, mixed with everybody's."""
-    size = min(len(documents), GROUPED_DOCUMENTS)
+    size = min(len(documents), max(GROUPED_DOCUMENTS, GROUPED_PER_TOPIC * topics))
     sample = documents.take(np.sort(rng.choice(len(documents), size, replace=False)))
     member = _groups(_weighted(sample), topics, rng)
     counts = np.asarray(sample.to_scipy().T @ _indicator(member, topics), np.float32)

@@ -32,10 +32,15 @@ from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
 from wildsage.formats.matrix import SparseMatrix
 
-TEACHING_PASSES = 2
+TEACHING_PASSES = 3
 TEACHING_STEPS = 60
 TEACHING_RATE = 0.01
 TEACHING_BATCH = 256
+# Steps in which the rate rises to its full size: the first steps of Adam and its like are as long
+# as any, in directions that say little yet, and undo what the encoder has been taught.
+TEACHING_WARM_UP = 40
+WARM_UP = 100
+WARM_UP_EPOCHS = 2
 JUDGED_AT_ONCE = 512
 JUDGING_SEED = 1
 
@@ -184,7 +189,16 @@ class Trainer:
             self.settings.learning_rate,
             self.settings.weight_decay,
         )
+        self._full_rate, self._steps = self._descent.rate, 0
+        self._warm_up = self._steps_to_warm_up()
         self._keep(0, math.inf)
+
+    def _steps_to_warm_up(self) -> int:
+        """The same on every host; few where there are few batches."""
+        documents = int(self.cluster.allreduce(np.array([len(self.corpus.documents)]))[0])
+        drawn = documents * self.settings.sub_sample / self.cluster.size
+        batches = math.ceil(drawn / self.settings.mini_batch_size)
+        return min(WARM_UP, WARM_UP_EPOCHS * batches)
 
     def _require_words(self, corpus: Corpus, channel: str) -> None:
         words = self.cluster.allreduce(np.array([corpus.documents.data.sum(dtype=float)]))
@@ -198,7 +212,7 @@ class Trainer:
         parameters = [p for p in network.parameters() if id(p) not in fixed]
         descent = Descent("adam", parameters, TEACHING_RATE)
         wanted = torch.from_numpy(logits.astype(np.float32))
-        steps = -(-len(sample) // TEACHING_BATCH)
+        steps, taught = -(-len(sample) // TEACHING_BATCH), 0
         for _ in range(max(TEACHING_PASSES, -(-TEACHING_STEPS // steps))):
             order = self.rng.permutation(len(sample))
             for begin in range(0, len(order), TEACHING_BATCH):
@@ -209,6 +223,8 @@ class Trainer:
                 mean, log_sigma = network.encode(batch, network.thinned(batch))
                 loss: Any = ((mean - wanted[rows].to(network.device)) ** 2).mean()
                 loss = loss + ((log_sigma - FIRST_LOG_SIGMA) ** 2).mean()
+                taught += 1
+                descent.rate = TEACHING_RATE * min(1.0, taught / TEACHING_WARM_UP)
                 descent.clear()
                 loss.backward()
                 descent.step()
@@ -298,6 +314,8 @@ class Trainer:
         if math.isfinite(self.settings.clip_gradient):
             torch._foreach_clamp_max_(found, self.settings.clip_gradient)
             torch._foreach_clamp_min_(found, -self.settings.clip_gradient)
+        self._steps += 1
+        self._descent.rate = self._full_rate * min(1.0, self._steps / max(self._warm_up, 1))
         self._descent.step()
         return True
 
