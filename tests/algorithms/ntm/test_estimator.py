@@ -10,10 +10,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from algorithms.ntm.helpers_ntm import WORDS, counts
-from wildsage.algorithms.ntm import NTM
+from wildsage.algorithms.ntm import NTM, starting
 from wildsage.algorithms.ntm.corpus import Corpus, as_counts
 from wildsage.algorithms.ntm.example import documents
 from wildsage.algorithms.ntm.model import TopicModel
+from wildsage.algorithms.ntm.refitting import refitted
 from wildsage.algorithms.ntm.training import Settings, Trainer
 from wildsage.formats.matrix import SparseMatrix
 
@@ -53,6 +54,34 @@ def test_the_rate_rises_in_the_first_steps() -> None:
     trainer.begin()
     rates = [trainer._descent.rate for _ in trainer.epochs()]
     assert rates == pytest.approx([0.01, 0.02, 0.02])
+
+
+def test_refitted_topics_explain_the_documents_better() -> None:
+    rows = as_counts(counts(300))
+    trainer = Trainer(Settings(2), Corpus(rows))
+    trainer.begin()
+    shares = starting.frequencies_of(rows)
+    topics = trainer.network.export().topics().T
+    trainer.network.take_topics(0.5 * topics + 0.5 * shares[:, None])
+    model = trainer.network.export()
+    weights = model.topic_weights(rows)[rows.row_numbers()]
+    found = refitted(model, trainer.corpus, shares, trainer.cluster)
+
+    def likelihood(words: np.ndarray) -> float:
+        return float((rows.data * np.log((weights * words[rows.indices]).sum(axis=1))).sum())
+
+    np.testing.assert_allclose(found.sum(axis=0), 1, rtol=1e-5)
+    assert likelihood(found) > likelihood(model.topics().T)
+
+
+def test_refitted_topics_must_be_better_for_the_validation_documents() -> None:
+    rows = as_counts(counts(300))
+    trainer = Trainer(Settings(2, epochs=1, mini_batch_size=40), Corpus(rows), Corpus(rows))
+    trainer.begin()
+    assert len(list(trainer.epochs())) == 1
+    before = trainer.network.export().projection_weight
+    trainer.best_loss = 0.0  # none is as good
+    np.testing.assert_array_equal(trainer.finish().projection_weight, before)
 
 
 def test_weights_and_topics_are_distributions() -> None:

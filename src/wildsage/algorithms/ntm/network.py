@@ -215,6 +215,12 @@ class Network(torch.nn.Module):
             self._begin_first(start.topics)
             self._begin_others(start.topics.shape[1])
 
+    def take_topics(self, topics: np.ndarray) -> None:
+        """Words × topics, columns that add up to one, in place of its own."""
+        with torch.no_grad():
+            logs = torch.from_numpy(np.log(topics)).to(self.device)
+            self.weight.copy_(logs - self.bias[:, None])
+
     def _begin_first(self, topics: np.ndarray) -> None:
         """What a word says about the topics, once at half and once at full strength."""
         count, width = topics.shape[1], self.first.shape[1]

@@ -16,11 +16,7 @@ import numpy as np
 from wildsage.algorithms.ntm import kernels
 from wildsage.formats.matrix import SparseMatrix
 
-EM_ROUNDS = 60
-# In the first rounds the weights are raised to a power, so that documents choose few topics: words
-# settle in one topic each before topics share them.
-SHARP_ROUNDS = 30
-SHARPNESS = 1.3
+EM_ROUNDS = 100
 GROUPING_ROUNDS = 6
 GROUPED_DOCUMENTS = 4000
 GROUPED_PER_TOPIC = 50
@@ -58,11 +54,8 @@ def start(documents: SparseMatrix, topics: int, rng: np.random.Generator) -> Sta
     frequencies = frequencies_of(documents)
     words = _grouped(documents, topics, frequencies, rng)
     weights = np.full((len(documents), topics), 1 / topics, np.float32)
-    for number in range(EM_ROUNDS):
+    for _ in range(EM_ROUNDS):
         words = _em_round(documents, words, weights, frequencies)
-        if number < SHARP_ROUNDS:
-            np.power(weights, SHARPNESS, out=weights)
-            weights /= weights.sum(axis=1, keepdims=True)
     return Start(words, weights, frequencies)
 
 
@@ -71,9 +64,21 @@ def _em_round(
 ) -> np.ndarray:
     """New topics; `weights` are changed in place. The multiplicative form of EM: no posteriors."""
     found = np.zeros_like(words)
+    expect(documents, words, weights, found)
+    return maximise(words, found, frequencies)
+
+
+def expect(
+    documents: SparseMatrix, words: np.ndarray, weights: np.ndarray, found: np.ndarray
+) -> None:
+    """Add to `found` by how much each word makes each topic likelier; `weights` are changed."""
     indptr = documents.indptr.astype(np.int64, copy=False)
     indices = documents.indices.astype(np.int32, copy=False)
     kernels.em_round(indptr, indices, documents.data, words, weights, PSEUDO_WEIGHT, found)
+
+
+def maximise(words: np.ndarray, found: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """The topics after a round."""
     words = words * found
     words += PSEUDO_COUNT * frequencies[:, None] * len(frequencies)
     words /= words.sum(axis=0)

@@ -23,11 +23,13 @@ from wildsage.algorithms.ntm.corpus import Corpus
 from wildsage.algorithms.ntm.model import TopicModel
 from wildsage.algorithms.ntm.network import (
     FIRST_LOG_SIGMA,
+    RELEVANCE,
     Batch,
     Network,
     best_device,
     descent_of,
 )
+from wildsage.algorithms.ntm.refitting import refitted
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
 from wildsage.formats.matrix import SparseMatrix
@@ -369,6 +371,19 @@ class Trainer:
         self._best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def finish(self) -> TopicModel:
-        """The model of the best epoch."""
+        """The model of the best epoch, its topics refitted."""
         self.network.load_state_dict(self._best)
+        if self.best_epoch and not self._stopped:
+            self._refit()
         return self.network.export()
+
+    def _refit(self) -> None:
+        """Where there are documents to judge by, they say whether refitted topics are better."""
+        model = self.network.export()
+        frequencies = np.exp(model.projection_bias / RELEVANCE)
+        self.network.take_topics(refitted(model, self.corpus, frequencies, self.cluster))
+        if self.validation is None:
+            return
+        after = self.judge(self.validation, shared=self.validation_shared).total
+        if self._any(not after <= self.best_loss):
+            self.network.load_state_dict(self._best)
