@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from wildsage.algorithms.compiling import compiled, inlined, prefetch
 from wildsage.algorithms.lanes import WIDTH, every, larger, load, root, smaller, store, total, zeros
+from wildsage.algorithms.tables import ask
 
 Array = NDArray[Any]
 
@@ -63,13 +64,6 @@ def largest(rows: Any, size: int) -> int:
 
 
 @inlined
-def _ask(flat: Array, place: int, values: int) -> None:
-    """Have `values` values of a table brought near, from a place on."""
-    for offset in range(0, values, WIDTH):
-        prefetch(flat, place + offset)
-
-
-@inlined
 def _ask_for_row(
     rows: Any, number: int, flat: Array, stride: int, factors: int, linear: Array, heads: Array
 ) -> None:
@@ -84,7 +78,7 @@ def _ask_for_row(
     row = order[min(number + ROWS_AHEAD, last)]
     for entry in range(indptr[row], indptr[row + 1]):
         feature = indices[entry]
-        _ask(flat, feature * stride, factors)
+        ask(flat, feature * stride, factors)
         prefetch(linear, feature * LINEAR_COLUMNS)
         prefetch(heads, feature)
 
@@ -241,7 +235,7 @@ def gradients(
     links, _, touched = chains
     scratch = (np.empty(len(links), np.float32), np.empty(len(links), np.int32))
     for number in range(features):
-        _ask(flat, touched[min(number + AHEAD, features - 1)] * stride, factors)
+        ask(flat, touched[min(number + AHEAD, features - 1)] * stride, factors)
         feature, place = touched[number], number * (factors + 1)
         row = (flat, feature * stride, factors, heads[feature])
         _gradient(*row, chains, slopes, flat_sums, scratch, flat_found, place)
@@ -380,7 +374,7 @@ def apply(
     flat, flat_linear, flat_found = state.reshape(-1), linear.reshape(-1), found.reshape(-1)
     for number in range(len(touched)):
         coming = touched[min(number + AHEAD, len(touched) - 1)]
-        _ask(flat, coming * stride, stride)
+        ask(flat, coming * stride, stride)
         prefetch(flat_linear, coming * LINEAR_COLUMNS)
         feature, place = touched[number], number * (factors + 1)
         row = (flat, feature * stride, factors, linear, feature)
@@ -408,7 +402,7 @@ def _update(
     touched = chains[2]
     for number in range(features):
         coming = touched[min(number + AHEAD, features - 1)]
-        _ask(flat, coming * stride, stride)
+        ask(flat, coming * stride, stride)
         prefetch(flat_linear, coming * LINEAR_COLUMNS)
         prefetch(heads, coming)
         feature = touched[number]
@@ -477,27 +471,6 @@ def room(entries: int) -> tuple[Array, Array, Array]:
     )
 
 
-@compiled
-def merge(touched: Array, found: Array, slots: Array) -> int:
-    """Adds up, in place, the gradients of features that stand there twice; how many are left."""
-    count = 0
-    for number in range(len(touched)):
-        feature = touched[number]
-        slot = slots[feature]
-        if slot < 0:
-            slots[feature] = count
-            touched[count] = feature
-            for f in range(found.shape[1]):
-                found[count, f] = found[number, f]
-            count += 1
-        else:
-            for f in range(found.shape[1]):
-                found[slot, f] += found[number, f]
-    for slot in range(count):
-        slots[touched[slot]] = -1
-    return count
-
-
 # --- answering -----------------------------------------------------------------------------------
 
 
@@ -517,7 +490,7 @@ def score(
     for row in range(len(scores)):
         found = np.float32(bias)
         for entry in range(indptr[row], indptr[row + 1]):
-            _ask(flat, indices[min(entry + 2 * AHEAD, last)] * factors, factors)
+            ask(flat, indices[min(entry + 2 * AHEAD, last)] * factors, factors)
             found += data[entry] * linear[indices[entry]]
         for f in range(0, factors, WIDTH):
             added, squares = zeros(), zeros()

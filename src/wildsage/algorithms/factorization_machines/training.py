@@ -22,6 +22,7 @@ from wildsage.algorithms.factorization_machines.metrics import CLASSIFIER
 from wildsage.algorithms.factorization_machines.model import FactorizationModel
 from wildsage.algorithms.lanes import aligned_zeros
 from wildsage.algorithms.rows import Batch, Features
+from wildsage.algorithms.tables import merge
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
 from wildsage.formats.matrix import SparseMatrix
@@ -180,7 +181,7 @@ class Trainer:
         if parts is not None:
             packed = np.concatenate(parts)
             touched, found = _unpacked(packed)
-            count = kernels.merge(touched, found, self._heads)
+            count = merge(touched, found, self._heads)
             packed = packed[:count]
             packed[:, 0], packed[:, 1:] = touched[:count], found[:count].view(np.int32)
         return _unpacked(self.cluster.broadcast(packed))

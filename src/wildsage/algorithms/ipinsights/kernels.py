@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wildsage.algorithms.compiling import compiled, inlined, prefetch
 from wildsage.algorithms.ipinsights.addresses import ENTITY_MARK, LENGTHS
 from wildsage.algorithms.lanes import WIDTH, every, load, root, store, total, zeros
+from wildsage.algorithms.tables import ask
 
 Array = NDArray[Any]
 
@@ -245,20 +246,13 @@ def link(entities: Array, prefixes: Array, heads: Array) -> tuple[Array, Array, 
     return touched[:used].copy(), lasts, links[:filled].copy()
 
 
-@inlined
-def _ask(flat: Array, place: int, values: int) -> None:
-    """Have `values` values of a table brought near, from a place on."""
-    for offset in range(0, values, WIDTH):
-        prefetch(flat, place + offset)
-
-
 @compiled
 def collect(state: Array, entities: Array, prefixes: Array, vectors: Array) -> None:
     """Each entity's vector, then each address's, the sum of its prefixes'."""
     width, stride, count = state.shape[2], state.shape[1] * state.shape[2], len(entities)
     flat, out, columns = state.reshape(-1), vectors.reshape(-1), prefixes.shape[1]
     for vector in range(count):
-        _ask(flat, entities[min(vector + AHEAD, count - 1)] * stride, width)
+        ask(flat, entities[min(vector + AHEAD, count - 1)] * stride, width)
         row = entities[vector]
         for f in range(0, width, WIDTH):
             found = zeros() if row < 0 else load(flat, row * stride + f, width - f)
@@ -268,7 +262,7 @@ def collect(state: Array, entities: Array, prefixes: Array, vectors: Array) -> N
         for column in range(columns):
             if prefixes[coming, column] < 0:
                 break
-            _ask(flat, prefixes[coming, column] * stride, width)
+            ask(flat, prefixes[coming, column] * stride, width)
         place = (count + address) * width
         for f in range(0, width, WIDTH):
             added = zeros()
@@ -391,8 +385,8 @@ def update(
     owners = np.empty(len(links), np.int32)
     for number in range(len(touched)):
         coming = min(number + AHEAD, last)
-        _ask(flat, touched[coming] * stride, stride)
-        _ask(flat_slopes, links[lasts[coming], 1] * width, width)
+        ask(flat, touched[coming] * stride, stride)
+        ask(flat_slopes, links[lasts[coming], 1] * width, width)
         prefetch(steps, touched[coming])
         row = touched[number]
         count, length = _owners(links, lasts[number], owners), _corrected(steps, row, rate)
@@ -409,30 +403,9 @@ def adam(
     width, stride = state.shape[2], state.shape[1] * state.shape[2]
     flat, flat_found, last = state.reshape(-1), found.reshape(-1), len(touched) - 1
     for number in range(len(touched)):
-        _ask(flat, touched[min(number + AHEAD, last)] * stride, stride)
+        ask(flat, touched[min(number + AHEAD, last)] * stride, stride)
         row = touched[number]
         length = _corrected(steps, row, rate)
         for f in range(0, width, WIDTH):
             slope = load(flat_found, number * width + f, width - f) * scale
             _step(flat, row * stride + f, width, width - f, slope, length, decay)
-
-
-@compiled
-def merge(touched: Array, found: Array, slots: Array) -> int:
-    """Adds up, in place, the gradients of rows that stand there twice; how many are left."""
-    count = 0
-    for number in range(len(touched)):
-        row = touched[number]
-        slot = slots[row]
-        if slot < 0:
-            slots[row] = count
-            touched[count] = row
-            for f in range(found.shape[1]):
-                found[count, f] = found[number, f]
-            count += 1
-        else:
-            for f in range(found.shape[1]):
-                found[slot, f] += found[number, f]
-    for slot in range(count):
-        slots[touched[slot]] = -1
-    return count

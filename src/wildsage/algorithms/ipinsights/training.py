@@ -19,6 +19,7 @@ from wildsage.algorithms.ipinsights import kernels
 from wildsage.algorithms.ipinsights.model import EmbeddingModel, dot_products, encoded
 from wildsage.algorithms.ipinsights.vocabulary import Pairs, Sampler, TrainingBatch, Vocabulary
 from wildsage.algorithms.lanes import aligned_zeros
+from wildsage.algorithms.tables import merge
 from wildsage.algorithms.threads import one_blas_thread
 from wildsage.contract.cluster import Cluster
 from wildsage.contract.failure import ClientError
@@ -138,7 +139,7 @@ class Trainer:
             touched, found = _unpacked(np.concatenate(parts))
             if len(self._slots) < self.vocabulary.used:
                 self._slots = np.full(2 * self.vocabulary.used, -1, np.int32)
-            count = kernels.merge(touched, found, self._slots)
+            count = merge(touched, found, self._slots)
             packed = np.empty((count, self.width + 1), np.int32)
             packed[:, 0], packed[:, 1:] = touched[:count], found[:count].view(np.int32)
         touched, found = _unpacked(self.cluster.broadcast(packed))
